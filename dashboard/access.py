@@ -1,0 +1,58 @@
+"""Who may see and do what: the one table of rights, as Django groups and permissions."""
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from dashboard.models import User
+
+SEE = "dashboard.view_batch"
+CANCEL = "dashboard.cancel_batch"
+CONNECT = "dashboard.change_connection"
+PEOPLE = "dashboard.change_user"
+
+# Each role has the rights of the one before it.
+ROLES: dict[str, tuple[str, ...]] = {
+    "viewer": (SEE, "dashboard.view_connection"),
+    "operator": (CANCEL,),
+    "admin": (CONNECT, "dashboard.add_connection", "dashboard.delete_connection", PEOPLE),
+}
+ROLE_NAMES = {"viewer": _("viewer"), "operator": _("operator"), "admin": _("admin")}
+
+
+def rights_of(role: str) -> list[str]:
+    """Every permission of a role, those of lesser roles included."""
+    rights: list[str] = []
+    for name, own in ROLES.items():
+        rights += own
+        if name == role:
+            break
+    return rights
+
+
+def role_needed(right: str) -> str:
+    """The least role that holds a right, for the sentence that a refusal shows."""
+    return next(name for name, own in ROLES.items() if right in own)
+
+
+def role_of(user: "User | AnonymousUser") -> str:
+    """The highest role whose rights this person has; empty for none."""
+    held = [role for role in ROLES if user.has_perms(rights_of(role))]
+    return held[-1] if held else ""
+
+
+def make_roles() -> None:
+    """Create or correct the groups; called after every migration."""
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.auth.models import Group, Permission
+    from django.apps import apps
+
+    # Permissions are made by a post_migrate receiver too, and receivers have no order.
+    create_permissions(apps.get_app_config("dashboard"), verbosity=0)
+    known = {f"dashboard.{p.codename}": p for p in Permission.objects.filter(content_type__app_label="dashboard")}
+    for role in ROLES:
+        group, _made = Group.objects.get_or_create(name=role)
+        group.permissions.set([known[right] for right in rights_of(role)])

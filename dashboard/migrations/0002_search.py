@@ -1,0 +1,54 @@
+"""The text index over name, id and metadata values: search is an index from the first migration.
+
+A later migration that makes SQLite rebuild dashboard_batch drops these triggers: run `forwards` again in it.
+"""
+
+from django.db import migrations
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
+
+# An FTS5 table without content of its own: the text stands once, in dashboard_batch. Triggers keep it right whoever writes.
+REMOVE = (
+    "INSERT INTO dashboard_batch_search(dashboard_batch_search, rowid, search_text)"
+    " VALUES ('delete', old.id, old.search_text);"
+)
+ADD = "INSERT INTO dashboard_batch_search(rowid, search_text) VALUES (new.id, new.search_text);"
+SQLITE = [
+    "CREATE VIRTUAL TABLE IF NOT EXISTS dashboard_batch_search USING fts5("
+    "search_text, content='dashboard_batch', content_rowid='id', tokenize='trigram')",
+    f"CREATE TRIGGER dashboard_batch_search_insert AFTER INSERT ON dashboard_batch BEGIN {ADD} END",
+    f"CREATE TRIGGER dashboard_batch_search_delete AFTER DELETE ON dashboard_batch BEGIN {REMOVE} END",
+    "CREATE TRIGGER dashboard_batch_search_update AFTER UPDATE OF search_text ON dashboard_batch "
+    f"WHEN old.search_text IS NOT new.search_text BEGIN {REMOVE} {ADD} END",
+]
+SQLITE_BACK = [
+    "DROP TRIGGER dashboard_batch_search_insert",
+    "DROP TRIGGER dashboard_batch_search_delete",
+    "DROP TRIGGER dashboard_batch_search_update",
+    "DROP TABLE dashboard_batch_search",
+]
+# upper(), because that is what Django's icontains compares on PostgreSQL.
+POSTGRESQL = [
+    "CREATE EXTENSION IF NOT EXISTS pg_trgm",
+    "CREATE INDEX dashboard_batch_search ON dashboard_batch USING gin (upper(search_text) gin_trgm_ops)",
+]
+POSTGRESQL_BACK = ["DROP INDEX dashboard_batch_search"]
+
+
+def run(sqlite: list[str], postgresql: list[str], editor: BaseDatabaseSchemaEditor) -> None:
+    with editor.connection.cursor() as cursor:
+        for statement in sqlite if editor.connection.vendor == "sqlite" else postgresql:
+            cursor.execute(statement)
+
+
+def forwards(_apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
+    run(SQLITE, POSTGRESQL, editor)
+
+
+def backwards(_apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
+    run(SQLITE_BACK, POSTGRESQL_BACK, editor)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("dashboard", "0001_initial")]
+    operations = [migrations.RunPython(forwards, backwards)]

@@ -1,0 +1,248 @@
+"""The one noun of the product, and the rows that tell its history."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from django.db import connection as database
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.expressions import RawSQL
+from django.utils.translation import gettext_lazy as _
+
+from dashboard.models.connection import Connection
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from dashboard.models.user import User
+
+# A finished batch can still change (file ids and usage arrive late, a retry revives it): refreshed for this long.
+GRACE = timedelta(minutes=30)
+SHORTEST_INDEXED_WORD = 3  # trigrams
+
+
+class Status(models.TextChoices):
+    """OpenAI's eight, and a place for what vendors invent. An unknown status counts as open."""
+
+    VALIDATING = "validating", _("Validating")
+    IN_PROGRESS = "in_progress", _("In progress")
+    FINALIZING = "finalizing", _("Finalizing")
+    COMPLETED = "completed", _("Completed")
+    FAILED = "failed", _("Failed")
+    EXPIRED = "expired", _("Expired")
+    CANCELLING = "cancelling", _("Cancelling")
+    CANCELLED = "cancelled", _("Cancelled")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+TERMINAL = (Status.COMPLETED.value, Status.FAILED.value, Status.EXPIRED.value, Status.CANCELLED.value)
+
+
+class Outcome(models.TextChoices):
+    """What became of a batch, from status and counts together; computed by insight/outcome.py alone."""
+
+    OPEN = "open", _("Running")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    PARTIAL = "partial", _("Partial")
+    ALL_FAILED = "all_failed", _("All failed")
+    FAILED_VALIDATION = "failed_validation", _("Failed validation")
+    FAILED = "failed", _("Failed")
+    EXPIRED = "expired", _("Expired")
+    CANCELLED = "cancelled", _("Cancelled")
+    NO_REQUESTS = "no_requests", _("No requests")
+    UNCOUNTED = "uncounted", _("Completed, counts not reported")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    def visible_to(self, user: "User | AnonymousUser") -> Self:
+        """Batches of the connections that this person may see."""
+        if user.has_perm("dashboard.view_batch"):
+            return self.all()
+        return self.none()
+
+    def open(self) -> Self:
+        """Not known to have ended, and still returned by the vendor."""
+        return self.exclude(status__in=TERMINAL).filter(gone_at=None)
+
+    def terminal(self) -> Self:
+        return self.filter(status__in=TERMINAL)
+
+    def to_refresh(self, now: datetime) -> Self:
+        """Open, or ended so recently that the vendor may still change it."""
+        return self.filter(~Q(status__in=TERMINAL) | Q(finished_at__gt=now - GRACE), gone_at=None)
+
+    def matching(self, words: list[str]) -> Self:
+        """Every word appears in the name, the id or a metadata value; by index.
+
+        A word of fewer than three characters has no trigram: it matches a whole metadata value instead.
+        """
+        found = self
+        for word in words:
+            if len(word) < SHORTEST_INDEXED_WORD:
+                found = found.filter(Exists(BatchTag.objects.filter(batch=OuterRef("pk"), value__iexact=word)))
+            elif database.vendor == "sqlite":
+                phrase = '"' + word.replace('"', '""') + '"'
+                rows = RawSQL("SELECT rowid FROM dashboard_batch_search WHERE dashboard_batch_search MATCH %s", [phrase])
+                found = found.filter(pk__in=rows)
+            else:
+                found = found.filter(search_text__icontains=word)
+        return found
+
+
+class Batch(models.Model):
+    """A remote batch as last seen. Columns are what is filtered, sorted or counted; `payload` is the whole object."""
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="batches", db_index=False)
+    remote_id = models.CharField(max_length=512)
+    status = models.CharField(max_length=16, choices=Status)
+    raw_status = models.CharField(max_length=64)
+    outcome = models.CharField(max_length=20, choices=Outcome)
+    name = models.CharField(max_length=512, default="", blank=True)
+    owner = models.CharField(max_length=512, default="", blank=True)
+    model = models.CharField(max_length=200, default="", blank=True)
+    endpoint = models.CharField(max_length=200, default="", blank=True)
+    completion_window = models.CharField(max_length=32, default="", blank=True)
+    input_file_id = models.CharField(max_length=512, default="", blank=True)
+    output_file_id = models.CharField(max_length=512, default="", blank=True)
+    error_file_id = models.CharField(max_length=512, default="", blank=True)
+    # None is "not reported", which is not zero.
+    requests_total = models.PositiveBigIntegerField(null=True)
+    requests_completed = models.PositiveBigIntegerField(null=True)
+    requests_failed = models.PositiveBigIntegerField(null=True)
+    # The nine times of the API, by the vendor's clock. They may be missing, equal or out of order.
+    created_at = models.DateTimeField(null=True)
+    in_progress_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    finalizing_at = models.DateTimeField(null=True)
+    completed_at = models.DateTimeField(null=True)
+    failed_at = models.DateTimeField(null=True)
+    expired_at = models.DateTimeField(null=True)
+    cancelling_at = models.DateTimeField(null=True)
+    cancelled_at = models.DateTimeField(null=True)
+    # The end: the vendor's time for the final status, else when we noticed.
+    finished_at = models.DateTimeField(null=True)
+    # What lists are sorted by: created_at, or when first seen if that could not be read.
+    ordered_at = models.DateTimeField()
+    tokens_input = models.PositiveBigIntegerField(null=True)
+    tokens_cached = models.PositiveBigIntegerField(null=True)
+    tokens_output = models.PositiveBigIntegerField(null=True)
+    tokens_reasoning = models.PositiveBigIntegerField(null=True)
+    tokens_total = models.PositiveBigIntegerField(null=True)
+    # The batch-level errors, each {code, message, param, line}; and what could not be read, in words.
+    errors = models.JSONField(default=list)
+    oddities = models.JSONField(default=list)
+    # The remote object exactly as it came, without inline results.
+    payload = models.BinaryField(default=b"")
+    search_text = models.TextField(default="", blank=True)
+    # When the request that brought this was sent: what was asked for earlier may not overwrite it.
+    asked_at = models.DateTimeField()
+    first_seen_at = models.DateTimeField()
+    # The connection's revision that last changed this row.
+    revision = models.PositiveBigIntegerField()
+    # Cycles in which the list showed it open and unchanged; see pull.py on lists that are stale.
+    unchanged_cycles = models.PositiveSmallIntegerField(default=0)
+    # Retrieves in a row that answered 404; after three it is "no longer visible with this key".
+    misses = models.PositiveSmallIntegerField(default=0)
+    gone_at = models.DateTimeField(null=True)
+    is_overdue = models.BooleanField(default=False)
+    retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="retries", db_index=False)
+
+    objects = BatchQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "remote_id"], name="one_row_a_batch")]
+        permissions = [("cancel_batch", "Can cancel a batch at the vendor")]
+        indexes = [
+            models.Index(fields=["-ordered_at", "-id"], name="list_newest"),
+            models.Index(fields=["connection", "-ordered_at", "-id"], name="list_of_connection"),
+            models.Index(fields=["outcome", "-ordered_at", "-id"], name="list_of_outcome"),
+            models.Index(fields=["-finished_at", "-id"], name="list_by_finish"),
+            models.Index(fields=["-requests_failed", "-id"], name="list_by_failed"),
+            # pull.py asks which batches to refresh in every cycle of every connection.
+            models.Index(
+                fields=["connection", "-ordered_at"],
+                name="pull_open",
+                condition=~Q(status__in=TERMINAL),
+            ),
+            models.Index(fields=["connection", "finished_at"], name="pull_in_grace"),
+            models.Index(fields=["connection", "revision"], name="pulse_changed"),
+            models.Index(fields=["expires_at"], name="tick_overdue", condition=~Q(status__in=TERMINAL)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.remote_id
+
+    @property
+    def is_open(self) -> bool:
+        return self.status not in TERMINAL
+
+    @property
+    def unaccounted(self) -> int | None:
+        """Requests of a finished batch that are neither completed nor failed; None while open or not known."""
+        if self.is_open or not self.requests_total:
+            return None
+        return max(0, self.requests_total - (self.requests_completed or 0) - (self.requests_failed or 0))
+
+
+class BatchTag(models.Model):
+    """One metadata pair of a batch."""
+
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="tags", db_index=False)
+    key = models.CharField(max_length=64)
+    value = models.CharField(max_length=2048)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["batch", "key"], name="one_value_a_key")]
+        indexes = [models.Index(fields=["value", "key", "batch"], name="list_of_tag")]
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value[:40]}"
+
+
+class Counter(models.Model):
+    """How many batches a connection has of each status and outcome; kept by absorb, so that nobody counts a million rows."""
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="counters", db_index=False)
+    status = models.CharField(max_length=16)
+    outcome = models.CharField(max_length=20)
+    batches = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "status", "outcome"], name="one_counter")]
+
+    def __str__(self) -> str:
+        return f"{self.status}/{self.outcome}: {self.batches}"
+
+
+class Transition(models.Model):
+    """A status change as a stored fact. `old_status` is empty at first sight."""
+
+    class Source(models.TextChoices):
+        IMPORT = "import"
+        POLL = "poll"
+        ACT = "act"
+
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="transitions")
+    old_status = models.CharField(max_length=16, default="", blank=True)
+    new_status = models.CharField(max_length=16)
+    at = models.DateTimeField(null=True)  # by the vendor's clock, where it says
+    noticed_at = models.DateTimeField()
+    source = models.CharField(max_length=8, choices=Source)
+
+    def __str__(self) -> str:
+        return f"{self.old_status or '-'} to {self.new_status}"
+
+
+class Reading(models.Model):
+    """The counts of a batch at one moment; written when one changed. Charts, rates and estimates read these."""
+
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="readings")
+    asked_at = models.DateTimeField()
+    status = models.CharField(max_length=16)
+    total = models.PositiveBigIntegerField(null=True)
+    completed = models.PositiveBigIntegerField(null=True)
+    failed = models.PositiveBigIntegerField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.completed}+{self.failed} of {self.total}"

@@ -1,0 +1,290 @@
+"""Every knob, by environment. Each NAME can also be given as NAME_FILE, a file that holds the value.
+
+The README's settings table is kept complete by tests/test_settings.py, which reads the calls of `env` below.
+"""
+
+import hashlib
+import ipaddress
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.csp import CSP
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()
+
+DATA_DIR = Path(env.str("DASHBOARD_DATA_DIR", default=str(BASE_DIR / "data"))).expanduser().resolve()
+
+
+def make_data_dir() -> None:
+    """Create the data folder for this user alone; refuse one that others may write to."""
+    try:
+        DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"DASHBOARD_DATA_DIR {DATA_DIR} cannot be created: {error.strerror}. Nothing was changed; "
+            "point DASHBOARD_DATA_DIR at a folder this user may write to."
+        ) from error
+
+
+def secret(name: str, file_name: str, make: str) -> str:
+    """The secret from the environment, else from its file in the data folder, made there on first use (mode 0600)."""
+    given = env.str(name, default="")
+    if given:
+        return given
+    path = DATA_DIR / file_name
+    try:
+        # O_EXCL: of several processes that start together one writes, the others read what it wrote.
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(make)
+    except FileExistsError:
+        pass
+    value = path.read_text().strip()
+    if not value:
+        raise ImproperlyConfigured(f"{path} is empty. Restore it from a backup, or delete it to have a new {name} made.")
+    return value
+
+
+make_data_dir()
+
+SECRET_KEY = secret("DASHBOARD_SECRET_KEY", "secret.key", secrets.token_urlsafe(50))
+# Newest first, separated by commas or lines: the first encrypts, all of them decrypt.
+ENCRYPTION_KEYS = [
+    key
+    for key in secret("DASHBOARD_ENCRYPTION_KEYS", "encryption.keys", Fernet.generate_key().decode())
+    .replace(",", "\n")
+    .split()
+    if key
+]
+
+DEBUG = env.bool("DASHBOARD_DEBUG", default=False)
+READ_ONLY = env.bool("DASHBOARD_READ_ONLY", default=False)
+ADMIN_ENABLED = env.bool("DASHBOARD_ADMIN", default=False)
+ALLOW_PRIVATE = env.bool("DASHBOARD_ALLOW_PRIVATE_ADDRESSES", default=True)
+
+# Where we listen (`up` only) and how people reach us.
+HOST = env.str("DASHBOARD_HOST", default="127.0.0.1")
+PORT = env.int("DASHBOARD_PORT", default=8000)
+URL = env.str("DASHBOARD_URL", default="").rstrip("/")
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", socket.gethostname().lower(), HOST]
+if URL:
+    _url = urlsplit(URL)
+    if _url.scheme not in {"http", "https"} or not _url.hostname:
+        raise ImproperlyConfigured(
+            f"DASHBOARD_URL {URL!r} is not an address. Write it as people type it: https://batches.example.org"
+        )
+    ALLOWED_HOSTS += [_url.hostname]
+    CSRF_TRUSTED_ORIGINS = [f"{_url.scheme}://{_url.netloc}"]
+    FORCE_SCRIPT_NAME = _url.path or None
+HTTPS = URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "batches_session"
+CSRF_COOKIE_NAME = "batches_csrf"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = (urlsplit(URL).path or "/") if URL else "/"
+SECURE_SSL_REDIRECT = HTTPS
+# The health checks of a container platform come over plain http from inside.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+TRUSTED_PROXIES = [
+    ipaddress.ip_network(network.strip(), strict=False)
+    for network in env.list("DASHBOARD_TRUSTED_PROXIES", default=[])
+    if network.strip()
+]
+
+INSTALLED_APPS = [
+    "dashboard.apps.DashboardConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "axes",
+    *(["django.contrib.admin"] if ADMIN_ENABLED else []),
+]
+
+# The order is argued in middleware.py: an unchanged poll is answered before sessions, users and rights are touched.
+MIDDLEWARE = [
+    "dashboard.middleware.TrustedProxies",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "dashboard.middleware.AccessLog",
+    "dashboard.middleware.Clocks",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "dashboard.middleware.LoginRequired",
+    "dashboard.middleware.Locale",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "dashboard.urls"
+WSGI_APPLICATION = "dashboard.wsgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    [
+                        "django.template.loaders.filesystem.Loader",
+                        "django.template.loaders.app_directories.Loader",
+                    ],
+                )
+            ],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "dashboard.views.shell.shell",
+            ],
+            "builtins": ["dashboard.templatetags.batches"],
+        },
+    }
+]
+
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "script-src": [CSP.SELF],
+    "style-src": [CSP.SELF],
+    "img-src": [CSP.SELF, "data:"],
+    "connect-src": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "frame-ancestors": [CSP.NONE],
+}
+
+# Data: SQLite beside the broker's own file; PostgreSQL by DATABASE_URL.
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'batches.sqlite3'}")}
+DATABASES["default"]["CONN_MAX_AGE"] = None
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # IMMEDIATE takes the write lock at BEGIN; a read that turns into a write fails with "database is locked" instead.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": (
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-4000; "
+            "PRAGMA mmap_size=268435456; PRAGMA journal_size_limit=67108864;"
+        ),
+    }
+else:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://batches")}
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=f"sqla+sqlite:///{DATA_DIR / 'broker.sqlite3'}")
+# Redis gives a killed worker's message to another after this long; longer than any task of ours runs.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600} if CELERY_BROKER_URL.startswith("redis") else {}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "dashboard"
+# A killed worker loses what it had fetched ahead, on brokers that do not take messages back.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CONCURRENCY = 8
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+
+AUTH_USER_MODEL = "dashboard.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "batches"
+LOGOUT_REDIRECT_URL = "login"
+AXES_FAILURE_LIMIT = 8
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_LOCKOUT_CALLABLE = "dashboard.views.sign_in.locked_out"
+AXES_CLIENT_IP_CALLABLE = "dashboard.middleware.client_address"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "dashboard" / "locale"]
+TIME_ZONE = env.str("DASHBOARD_TIME_ZONE", default="UTC")
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_MAX_AGE = 3600
+
+
+def build_id() -> str:
+    """What an open page compares to learn that it is older than the server: the same for the same code and assets."""
+    digest = hashlib.sha256()
+    for folder, pattern in (("static", "*.*"), ("templates", "**/*.html"), ("dashboard", "**/*.py")):
+        for path in sorted((BASE_DIR / folder).glob(pattern)):
+            stat = path.stat()
+            digest.update(f"{path.name}{stat.st_size}{stat.st_mtime_ns}".encode())
+    return digest.hexdigest()[:12]
+
+
+BUILD = env.str("DASHBOARD_BUILD", default="") or build_id()
+
+# How old the shared answer to "did anything move" may be, and for how long a checked session is remembered, per process.
+PULSE_SECONDS = 1.0
+REMEMBER_SECONDS = 5.0
+
+# The first connection, read from the environment at every call and never stored.
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="") or "https://api.openai.com/v1"
+
+LOG_LEVEL = env.str("DASHBOARD_LOG_LEVEL", default="INFO").upper()
+LOG_FORMAT = env.str("DASHBOARD_LOG_FORMAT", default="text")
+if LOG_FORMAT not in {"text", "json"}:
+    raise ImproperlyConfigured(f"DASHBOARD_LOG_FORMAT is {LOG_FORMAT!r}; it can be text or json.")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "text": {"()": "dashboard.logs.TextFormatter"},
+        "json": {"()": "dashboard.logs.JsonFormatter"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "dashboard": {"level": LOG_LEVEL},
+        "celery": {"level": "WARNING"},
+        # httpx logs full addresses at INFO.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
+    },
+}
