@@ -1,0 +1,72 @@
+"""How a vendor speaks: HTTP in, `RemoteBatch` out. Knows neither Django nor anything else of the dashboard.
+
+A new dialect is a file here, a line in `DIALECTS`, payload files in `tests/payloads/<name>/`, and a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from .base import (
+    KINDS,
+    REASONS,
+    STATUSES,
+    Address,
+    Dialect,
+    Kind,
+    Reason,
+    RefusedRecord,
+    RemoteBatch,
+    RemoteError,
+    RemotePage,
+    Status,
+    VendorError,
+)
+from .guard import BadAddress, check_base_url
+from .openai import OpenAI
+from .scrub import scrub
+
+
+class Entry(NamedTuple):
+    """A dialect's label, as shown in the connection form, and what opens it."""
+
+    label: str
+    open: Callable[[Address], Dialect]
+
+
+DIALECTS: Final[dict[str, Entry]] = {
+    "openai": Entry("OpenAI Batch API", OpenAI),
+}
+
+
+def open_dialect(name: str, address: Address) -> Dialect:
+    """The dialect `name` at `address`; close it, or use it in a `with`.
+
+    Raises KeyError for a name that is not in `DIALECTS`, VendorError (address_refused, bad_key) for an address or a
+    key that cannot be used at all. Nothing is sent yet.
+    """
+    return DIALECTS[name].open(address)
+
+
+__all__ = [
+    "DIALECTS",
+    "KINDS",
+    "REASONS",
+    "STATUSES",
+    "Address",
+    "BadAddress",
+    "Dialect",
+    "Entry",
+    "Kind",
+    "Reason",
+    "RefusedRecord",
+    "RemoteBatch",
+    "RemoteError",
+    "RemotePage",
+    "Status",
+    "VendorError",
+    "check_base_url",
+    "open_dialect",
+    "scrub",
+]

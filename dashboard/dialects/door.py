@@ -1,0 +1,309 @@
+"""The one place that opens a connection to a vendor: caps, deadlines, redirects, and what every failure means."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, cast
+
+import certifi
+import httpcore
+import httpx
+
+from .base import Address, Kind, VendorError
+from .guard import AddressRefused, BadAddress, GuardedBackend, Resolve, check_base_url, deadline, look_up
+from .scrub import scrub
+from .wire import read_error
+
+__all__ = ["Answer", "BadAddress", "Door", "check_base_url", "retry_after"]
+
+LONGEST_WAIT: Final = 3_600.0
+"""Seconds: a vendor that asks for more is asked again after an hour all the same."""
+_LONGEST_REFUSAL: Final = 64 * 1024
+# Headers that decide where and how a request goes are ours; a connection's extra headers may not set them.
+_OUR_HEADERS: Final = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "te"})
+_KINDS: Final[dict[int, Kind]] = {
+    401: "bad_key",
+    403: "forbidden",
+    404: "not_found",
+    408: "timeout",
+    409: "conflict",
+    429: "rate_limited",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx answer, read to its end. `vendor_now` is its Date header in unix seconds."""
+
+    status: int
+    body: bytes
+    content_type: str
+    request_id: str
+    vendor_now: int | None
+
+
+class Door:
+    """A client for one vendor at one address. Every failure is a VendorError without a trace of the key.
+
+    `transport` and `resolve` stand in for the network and for DNS in tests. Serves one thread at a time.
+    Raises VendorError (address_refused, bad_key) when the address or the key cannot be used at all.
+    """
+
+    def __init__(
+        self, address: Address, *, transport: httpx.BaseTransport | None = None, resolve: Resolve = look_up
+    ) -> None:
+        # Other headers may hold a second secret, or just a version that a vendor may well mention.
+        self.secrets = (address.key.strip(), *(text for text in address.extra_headers.values() if len(text) >= 8))
+        self._address = address
+        self._resolve = resolve
+        self._transport = transport
+        try:
+            self._base = httpx.URL(check_base_url(address.base_url, address.allow_private))
+        except (BadAddress, httpx.InvalidURL) as error:
+            raise VendorError("address_refused", scrub(str(error), self.secrets), sent=False) from None
+        self._headers = self._make_headers()
+        self._client = self._open()
+        self._asked = False
+
+    def __repr__(self) -> str:
+        return f"Door({str(self._base)!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._client.close()
+
+    def get(self, path: str, params: dict[str, str] | None = None) -> Answer:
+        """Ask for a path below the base. A redirect within the origin is followed once; a kept connection that the
+        vendor has cut meanwhile is replaced once. Raises VendorError."""
+        return self._call("GET", self._url(path, params), self._client, self._address.total_seconds)
+
+    def post(self, path: str) -> Answer:
+        """Post nothing to a path below the base, once, on a fresh connection: a kept one may have been cut, and then
+        nobody would know whether the vendor got it. Raises VendorError."""
+        with self._open() as client:
+            return self._call("POST", self._url(path, None), client, self._address.cancel_seconds)
+
+    def _make_headers(self) -> list[tuple[bytes, bytes]]:
+        """Every header of a request. Raises VendorError for a key that no header can carry."""
+        address, key = self._address, self._address.key.strip()
+        ours = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "batches-dashboard"}
+        ours |= {name: text for name, text in address.extra_headers.items() if name.lower() not in _OUR_HEADERS}
+        if address.organization:
+            ours["OpenAI-Organization"] = address.organization
+        if address.project:
+            ours["OpenAI-Project"] = address.project
+        if key and address.auth_style == "bearer":
+            ours["Authorization"] = f"Bearer {key}"
+        elif key and address.auth_style == "api-key":
+            ours["api-key"] = key
+        if not all(text.isascii() and text.isprintable() for pair in ours.items() for text in pair):
+            words = "The key or a header holds characters that cannot be sent."
+            raise VendorError("bad_key", words, sent=False)
+        return [(name.encode(), text.strip().encode()) for name, text in ours.items()]
+
+    def _open(self) -> httpx.Client:
+        address = self._address
+        timeout = httpx.Timeout(address.read_seconds, connect=address.connect_seconds)
+        # The headers are not given to the client, whose repr would show an api-key.
+        transport = self._transport or _GuardedTransport(self._resolve, allow_private=address.allow_private)
+        return httpx.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False, headers={})
+
+    def _url(self, path: str, params: dict[str, str] | None) -> httpx.URL:
+        base = self._base
+        url = base.copy_with(raw_path=base.raw_path.partition(b"?")[0].rstrip(b"/") + b"/" + path.encode())
+        merged = dict(base.params) | (params or {})
+        return url.copy_with(params=merged) if merged else url
+
+    def _call(self, method: str, url: httpx.URL, client: httpx.Client, seconds: float) -> Answer:
+        token = deadline.set(time.monotonic() + seconds)
+        try:
+            answer = self._try(method, url, client)
+            if isinstance(answer, _CutError) and method == "GET" and self._asked:
+                answer = self._try(method, url, client)
+            if isinstance(answer, httpx.URL):
+                if method != "GET" or _origin(answer) != _origin(url):
+                    where = f"{answer.scheme}://{answer.netloc.decode('ascii', 'replace')}"
+                    raise VendorError("redirected", scrub(f"to {where}", self.secrets))
+                answer = self._try(method, answer, client)
+            if isinstance(answer, httpx.URL):
+                raise VendorError("redirected", "more than once")
+            if isinstance(answer, VendorError):
+                # What it holds on to so far leads to the request, and so to the key.
+                answer.__context__ = None
+                raise answer.with_traceback(None)
+            return answer
+        finally:
+            deadline.reset(token)
+
+    def _try(self, method: str, url: httpx.URL, client: httpx.Client) -> Answer | httpx.URL | VendorError:
+        """One request: an answer, where to go instead, or what went wrong.
+
+        Failures are returned, not raised, so that no traceback chains back to httpx's error with its request and key.
+        """
+        started = False
+        try:
+            request = client.build_request(method, url, headers=self._headers)
+            response = client.send(request, stream=True)
+            started = True
+            try:
+                return self._read(response)
+            finally:
+                response.close()
+        except VendorError as error:
+            return error
+        except AddressRefused as error:
+            return VendorError("address_refused", scrub(str(error), self.secrets), sent=False)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            return self._explain(error, started=started)
+
+    def _read(self, response: httpx.Response) -> Answer | httpx.URL:
+        self._asked = True
+        headers, status = response.headers, response.status_code
+        request_id = scrub(headers.get("x-request-id", ""), self.secrets, limit=100)
+        if 300 <= status < 400:
+            if "location" in headers and status in (301, 302, 303, 307, 308):
+                return response.request.url.join(headers["location"])
+            raise VendorError("redirected", "without saying where to", status=status, request_id=request_id)
+        content_type = headers.get("content-type", "")
+        if 200 <= status < 300:
+            body = b"".join(self._chunks(response, self._address.max_bytes))
+            return Answer(status, body, scrub(content_type, self.secrets, limit=100), request_id, _clock(headers))
+        body = b""
+        try:
+            for chunk in self._chunks(response, _LONGEST_REFUSAL):
+                body += chunk
+        except (VendorError, httpx.HTTPError):
+            pass  # the status says enough, and half of the words are better than none
+        kind: Kind = "server_error" if status >= 500 else _KINDS.get(status, "refused")
+        words = read_error(body, content_type, secrets=self.secrets)
+        wait = retry_after(headers, now=time.time())
+        raise VendorError(kind, words, status=status, retry_after=wait, request_id=request_id)
+
+    def _chunks(self, response: httpx.Response, most: int) -> Iterator[bytes]:
+        """The body, unpacked, never more than `most` bytes of it. Raises VendorError: too_large, timeout, not_json."""
+        status = response.status_code
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        # Unpacked here and not by httpx, which makes a few kilobytes into gigabytes before anyone can look.
+        unpack = zlib.decompressobj(wbits=31) if encoding in ("gzip", "x-gzip") else None
+        if unpack is None and encoding not in ("identity", ""):
+            raise VendorError("not_json", scrub(f"packed as {encoding}"), status=status)
+        size = 0
+        for packed in cast("Iterable[bytes]", response.stream):
+            if time.monotonic() > deadline.get():
+                raise VendorError("timeout", "the answer took too long", status=status)
+            try:
+                chunk = unpack.decompress(packed, most - size + 1) if unpack else packed
+            except zlib.error:
+                raise VendorError("not_json", "damaged while packed", status=status) from None
+            size += len(chunk)
+            yield chunk[: len(chunk) - max(size - most, 0)]
+            if size > most:
+                raise VendorError("too_large", f"more than {most} bytes", status=status)
+
+    def _explain(self, error: Exception, *, started: bool) -> VendorError:
+        causes = list(_causes(error))
+        words = scrub(str(error), self.secrets)
+        for cause in causes:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return VendorError("certificate", scrub(cause.verify_message, self.secrets), sent=False)
+            if isinstance(cause, socket.gaierror):
+                words = scrub(f"{error}: {cause.strerror}", self.secrets)
+        if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+            return VendorError("timeout", words or "connecting took too long", sent=False)
+        if isinstance(error, httpx.TimeoutException):
+            return VendorError("timeout", words or "the answer took too long")
+        if isinstance(error, httpx.ConnectError):
+            return VendorError("unreachable", words, sent=False)
+        if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+            return VendorError("address_refused", "The address or a header cannot be used.", sent=False)
+        cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) and not started
+        return (_CutError if cut else VendorError)("unreachable", words or "the connection was cut")
+
+
+class _CutError(VendorError):
+    """The connection was cut before a word of the answer."""
+
+
+class _GuardedTransport(httpx.HTTPTransport):
+    """httpx's transport on our sockets. httpx has no parameter for the backend, hence the pool put in its place."""
+
+    def __init__(self, resolve: Resolve, *, allow_private: bool) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=_trust(*_authorities()),
+            max_connections=4,
+            keepalive_expiry=30.0,
+            network_backend=GuardedBackend(resolve, allow_private=allow_private),
+        )
+
+
+def _authorities() -> tuple[str, float]:
+    """The file of certificate authorities, SSL_CERT_FILE or certifi's, and when it last changed."""
+    path = os.environ.get("SSL_CERT_FILE") or certifi.where()
+    return path, Path(path).stat().st_mtime if Path(path).exists() else 0.0
+
+
+@functools.lru_cache(maxsize=4)
+def _trust(path: str, _changed: float) -> ssl.SSLContext:
+    # Reading the authorities takes longer than a whole call; a changed file makes a new context.
+    return ssl.create_default_context(cafile=path)
+
+
+def retry_after(headers: httpx.Headers, now: float) -> float | None:
+    """How long the vendor asks to wait, in seconds from 0 to an hour; None when it does not say.
+
+    Read in the order of the official SDK: `retry-after-ms`, then `retry-after` as seconds or as a date, which is
+    compared with the vendor's own clock when the answer has one. `now` is unix seconds.
+    """
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) / unit
+        except ValueError:
+            continue
+        if not math.isnan(seconds):
+            return min(max(seconds, 0.0), LONGEST_WAIT)
+    until = _date(headers.get("retry-after", ""))
+    if until is None:
+        return None
+    clock = _clock(headers)
+    return min(max(until - (now if clock is None else clock), 0.0), LONGEST_WAIT)
+
+
+def _clock(headers: httpx.Headers) -> int | None:
+    return _date(headers.get("date", ""))
+
+
+def _date(text: str) -> int | None:
+    try:
+        return int(parsedate_to_datetime(text).timestamp())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host.lower(), url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen = 0
+    while error is not None and seen < 10:
+        yield error
+        error, seen = error.__cause__ or error.__context__, seen + 1
