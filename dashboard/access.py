@@ -44,11 +44,21 @@ def role_of(user: "User | AnonymousUser") -> str:
     return held[-1] if held else ""
 
 
+def somebody_is_admin() -> bool:
+    """Whether anybody who can sign in with a password may edit connections and people."""
+    from django.contrib.auth import get_user_model
+    from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
+    from django.db.models import Q
+
+    people = get_user_model()._default_manager.filter(Q(is_superuser=True) | Q(groups__name="admin"), is_active=True)
+    return people.exclude(password="").exclude(password__startswith=UNUSABLE_PASSWORD_PREFIX).exists()
+
+
 def make_roles() -> None:
     """Create or correct the groups; called after every migration."""
+    from django.apps import apps
     from django.contrib.auth.management import create_permissions
     from django.contrib.auth.models import Group, Permission
-    from django.apps import apps
 
     # Permissions are made by a post_migrate receiver too, and receivers have no order.
     create_permissions(apps.get_app_config("dashboard"), verbosity=0)

@@ -1,4 +1,7 @@
-"""The Celery app and its whole schedule: one tick. What must happen is a row in the database, so a lost tick costs nothing."""
+"""The Celery app and its whole schedule: one tick.
+
+What must happen is a row in the database, so a lost tick costs nothing.
+"""
 
 import os
 from typing import Any

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Info, register
 
 
 @register()
@@ -12,7 +12,7 @@ def broker_is_reachable_by_several_machines(**_: Any) -> list[CheckMessage]:
     on_server = not settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
     if on_server and settings.CELERY_BROKER_URL.startswith("sqla+sqlite") and not settings.DEBUG:
         return [
-            Warning(
+            Info(
                 "DATABASE_URL names a database server, but the broker is still a file on this machine.",
                 hint="Fine on one machine. With several, set CELERY_BROKER_URL (redis://...).",
                 id="dashboard.I001",

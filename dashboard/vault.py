@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 class KeyLost(Exception):
-    """What is stored cannot be decrypted with any of today's encryption keys; the vendor's key must be entered again."""
+    """What is stored opens with none of today's encryption keys; the vendor's key must be entered again."""
 
 
 def _fernet() -> MultiFernet:

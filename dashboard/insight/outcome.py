@@ -6,6 +6,7 @@ failed and nothing is unaccounted for. Rules: live.md, "Truth about a batch" in 
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from dashboard.models import Batch
 from dashboard.models.batch import Outcome, Status
@@ -66,7 +67,7 @@ def in_words(batch: Batch) -> str:
     """A few words, as they stand in a row, on the batch and on a wall: "Partial, 97 of 100"."""
     if batch.gone_at:
         return _("No longer visible")
-    done, total = number_format(batch.requests_completed or 0), number_format(batch.requests_total or 0)
+    done, total = count(batch.requests_completed), count(batch.requests_total)
     match batch.outcome:
         case Outcome.OPEN:
             return str(Status(batch.status).label)
@@ -80,3 +81,62 @@ def in_words(batch: Batch) -> str:
             return batch.raw_status or _("Unknown")
         case _:
             return str(Outcome(batch.outcome).label)
+
+
+def count(number: int | None) -> str:
+    """12,000 in the person's language."""
+    return number_format(number or 0, force_grouping=True)
+
+
+def sentence(batch: Batch) -> str:
+    """One or two true sentences: what came of the requests. Its numbers add up with those of the bar below it."""
+    if batch.gone_at:
+        return _("The vendor no longer shows this batch to this key. What is below was seen before.")
+    done, failed = batch.requests_completed or 0, batch.requests_failed or 0
+    total, lost = batch.requests_total, batch.unaccounted or 0
+    said = {"done": count(done), "total": count(total), "processed": count(done + failed)}
+    if batch.is_open:
+        if not total:
+            return _("The vendor has not said yet how many requests there are.")
+        first = _("%(processed)s of %(total)s requests processed.") % said
+        return _join(first, _failed(failed), _overdue(batch))
+    match batch.outcome:
+        case Outcome.FAILED_VALIDATION:
+            first = _("The input file did not pass validation, so no request was run.")
+        case Outcome.NO_REQUESTS:
+            first = _("The batch completed without a single request.")
+        case Outcome.UNCOUNTED:
+            first = _("The vendor reports the batch as completed but not how its requests ended.")
+        case Outcome.ALL_FAILED:
+            return _("None of %(total)s requests completed: all of them failed.") % {"total": count(total or failed)}
+        case Outcome.SUCCEEDED:
+            first = _("All %(total)s requests completed.") % {"total": count(total or done)}
+        case _ if not total:
+            first = _("It ended before the vendor said how many requests there are.")
+        case Outcome.EXPIRED:
+            first = _("The deadline passed. %(done)s of %(total)s requests completed and are usable.") % said
+        case Outcome.CANCELLED:
+            first = _("It was cancelled. %(done)s of %(total)s requests completed and are usable.") % said
+        case _:
+            first = _("%(done)s of %(total)s requests completed.") % said
+    return _join(first, _failed(failed), _unaccounted(lost))
+
+
+def _failed(failed: int) -> str:
+    return ngettext("%(count)s failed.", "%(count)s failed.", failed) % {"count": count(failed)} if failed else ""
+
+
+def _unaccounted(lost: int) -> str:
+    if not lost:
+        return ""
+    return ngettext(
+        "%(count)s is neither completed nor failed.", "%(count)s are neither completed nor failed.", lost
+    ) % {"count": count(lost)}
+
+
+def _overdue(batch: Batch) -> str:
+    return _("The deadline has passed, but the vendor has not called it expired.") if batch.is_overdue else ""
+
+
+def _join(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)

@@ -1,7 +1,7 @@
 """The nouns. One file each, with its QuerySet."""
 
 from dashboard.models.act import Act, AuditEntry
-from dashboard.models.batch import Batch, BatchTag, Counter, Reading, Transition
+from dashboard.models.batch import Batch, Counter, Reading, Transition
 from dashboard.models.connection import Connection, Refusal, SyncRun
 from dashboard.models.installation import Part, SignInLink
 from dashboard.models.user import User
@@ -10,7 +10,6 @@ __all__ = [
     "Act",
     "AuditEntry",
     "Batch",
-    "BatchTag",
     "Connection",
     "Counter",
     "Part",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 class ConnectionQuerySet(models.QuerySet["Connection"]):
     def visible_to(self, user: "User | AnonymousUser") -> Self:
-        """What this person may see. Limits to some connections come with teams; the rule already stands in every query."""
+        """What this person may see. Limits to some connections come later; the rule already stands in every query."""
         return self.all() if user.has_perm("dashboard.view_batch") else self.none()
 
     def kept(self) -> Self:
@@ -185,7 +185,9 @@ class Refusal(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["connection", "reason", "remote_id", "excerpt"], name="one_refusal_a_record")
+            models.UniqueConstraint(
+                fields=["connection", "reason", "remote_id", "excerpt"], name="one_refusal_a_record"
+            )
         ]
 
     def __str__(self) -> str:
