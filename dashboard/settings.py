@@ -6,6 +6,7 @@ The README's settings table is kept complete by tests/test_settings.py, which re
 import hashlib
 import ipaddress
 import os
+import re
 import secrets
 import socket
 from pathlib import Path
@@ -48,7 +49,9 @@ def secret(name: str, file_name: str, make: str) -> str:
         pass
     value = path.read_text().strip()
     if not value:
-        raise ImproperlyConfigured(f"{path} is empty. Restore it from a backup, or delete it to have a new {name} made.")
+        raise ImproperlyConfigured(
+            f"{path} is empty. Restore it from a backup, or delete it to have a new {name} made."
+        )
     return value
 
 
@@ -90,7 +93,7 @@ CSRF_COOKIE_NAME = "batches_csrf"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = (urlsplit(URL).path or "/") if URL else "/"
 SECURE_SSL_REDIRECT = HTTPS
 # The health checks of a container platform come over plain http from inside.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [rf"^({re.escape(urlsplit(URL).path.strip('/'))}/)?(healthz|readyz)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
@@ -133,6 +136,10 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
+
+CSRF_FAILURE_VIEW = "dashboard.views.health.csrf_failed"
+DEFAULT_EXCEPTION_REPORTER = "dashboard.logs.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "dashboard.logs.Hidden"
 
 ROOT_URLCONF = "dashboard.urls"
 WSGI_APPLICATION = "dashboard.wsgi.application"
@@ -191,7 +198,9 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://batches")}
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+# Not cached: with a cache in each process's memory, a session ended in one would live on in the others. Polls, which
+# are what is frequent, are answered before sessions are read.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
@@ -225,6 +234,8 @@ AXES_FAILURE_LIMIT = 8
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+# Trying again while locked out does not start the wait anew, so that the page can say when it ends.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_LOCKOUT_CALLABLE = "dashboard.views.sign_in.locked_out"
@@ -236,7 +247,8 @@ LOCALE_PATHS = [BASE_DIR / "dashboard" / "locale"]
 TIME_ZONE = env.str("DASHBOARD_TIME_ZONE", default="UTC")
 USE_TZ = True
 
-STATIC_URL = "static/"
+# Absolute: WhiteNoise reads it before the first request has set the prefix.
+STATIC_URL = f"{urlsplit(URL).path}/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
@@ -258,7 +270,7 @@ def build_id() -> str:
 
 BUILD = env.str("DASHBOARD_BUILD", default="") or build_id()
 
-# How old the shared answer to "did anything move" may be, and for how long a checked session is remembered, per process.
+# Per process: how old the answer to "did anything move" may be, and how long a checked session is remembered.
 PULSE_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0
 
@@ -277,10 +289,14 @@ LOGGING = {
         "text": {"()": "dashboard.logs.TextFormatter"},
         "json": {"()": "dashboard.logs.JsonFormatter"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "filters": {"routes": {"()": "dashboard.logs.Routes"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["routes"]}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "dashboard": {"level": LOG_LEVEL},
+        # Without Django's own handlers, which know nothing of what must not be printed; runserver logs raw addresses.
+        "django": {"level": "WARNING"},
+        "django.server": {"level": "CRITICAL", "propagate": True},
         "celery": {"level": "WARNING"},
         # httpx logs full addresses at INFO.
         "httpx": {"level": "WARNING"},

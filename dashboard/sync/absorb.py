@@ -1,0 +1,399 @@
+"""What to write: remote batches into rows, and what changed into history.
+
+One short transaction a page. Compare in Python, upsert only what changed, as plain tuples: Django's bulk_create costs
+three times as much, and an import is a hundred thousand of these.
+"""
+
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.db import connection as database
+from django.db import transaction
+from django.db.models import F, Max, Value
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce, Left, NullIf
+from django.utils import timezone
+
+from dashboard.dialects.base import RemoteBatch
+from dashboard.insight.outcome import outcome_of
+from dashboard.models import Batch, Connection, Transition
+from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, index_new, searchable
+
+Source = Transition.Source
+CLAIM_LIFE = timedelta(minutes=2)
+GRACE_SECONDS = int(GRACE.total_seconds())
+# A batch rarely carries the configured key; these are what people write instead.
+NAME_KEYS = ("name", "job_name", "title", "description")
+LIST_PROVES_NOTHING = 3  # cycles open and unchanged in the list, after which the batch itself is asked once
+
+TIMES = (
+    "created_at",
+    "in_progress_at",
+    "expires_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelling_at",
+    "cancelled_at",
+)
+# What the vendor said, as columns, in the order of `columns_of`.
+SAID = (
+    "status",
+    "raw_status",
+    "outcome",
+    "name",
+    "owner",
+    "metadata",
+    "model",
+    "endpoint",
+    "completion_window",
+    "input_file_id",
+    "output_file_id",
+    "error_file_id",
+    "requests_total",
+    "requests_completed",
+    "requests_failed",
+    *TIMES,
+    "finished_at",
+    "is_open",
+    "refresh_until",
+    "tokens_input",
+    "tokens_cached",
+    "tokens_output",
+    "tokens_reasoning",
+    "tokens_total",
+    "errors",
+    "oddities",
+    "search_text",
+    "is_overdue",
+)
+KEPT = ("payload", "asked_at", "revision", "unchanged_cycles", "misses", "gone_at")
+ONCE = ("connection_id", "remote_id", "ordered_at", "first_seen_at")
+UPSERT = (
+    f"INSERT INTO dashboard_batch ({', '.join((*ONCE, *SAID, *KEPT))}) "  # noqa: S608 (column names of our own)
+    f"VALUES ({', '.join(['%s'] * len((*ONCE, *SAID, *KEPT)))}) ON CONFLICT (connection_id, remote_id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in (*SAID, *KEPT))
+)
+type Moment = Callable[[int | datetime], Any]
+
+# When the vendor says that a status began.
+BEGAN = {
+    Status.VALIDATING: "created_at",
+    Status.IN_PROGRESS: "in_progress_at",
+    Status.FINALIZING: "finalizing_at",
+    Status.COMPLETED: "completed_at",
+    Status.FAILED: "failed_at",
+    Status.EXPIRED: "expired_at",
+    Status.CANCELLING: "cancelling_at",
+    Status.CANCELLED: "cancelled_at",
+}
+
+
+class ClaimLost(Exception):
+    """Somebody else syncs this connection now; nothing of this page was written."""
+
+
+@dataclass(slots=True)
+class Absorbed:
+    """What a page came to."""
+
+    new: int = 0
+    changed: int = 0
+    # Remote ids that the list shows open and unchanged for so long that the batch itself should be asked.
+    suspects: list[str] = field(default_factory=list)
+
+
+def absorb(
+    connection: Connection,
+    remotes: Sequence[RemoteBatch],
+    *,
+    asked_at: datetime,
+    source: Source,
+    claim: str = "",
+    from_list: bool = False,
+    place: dict[str, Any] | None = None,
+) -> Absorbed:
+    """Write what was seen and what that changed; returns what it came to.
+
+    `asked_at` is when the request was sent: a row that was brought by a later request is left alone, so that a slow
+    list cannot undo a cancel. With `claim` the caller must still hold the connection (else ClaimLost) and its hold is
+    renewed. `place` holds columns of the connection that are true only together with this page (an import's cursor).
+    """
+    by_id = {remote.remote_id: remote for remote in remotes}  # a page may repeat itself
+    moment = for_database()
+    # Reckoned before the database is locked; whether they are new is asked again behind the lock.
+    new = by_id.keys() - _known_ids(connection, by_id)
+    said = {
+        remote_id: columns_of(connection, by_id[remote_id], asked_at, moment, old=None, source=source)
+        for remote_id in by_id
+        if remote_id in new
+    }
+    result, news = Absorbed(), _News(asked_at, source, moment)
+    with transaction.atomic():
+        # The connection's row is locked first, so that absorbs of one connection never interleave.
+        held = Connection.objects.select_for_update().filter(pk=connection.pk)
+        if claim:
+            held = held.filter(claim_token=claim)
+        revision = held.values_list("revision", flat=True).first()
+        if revision is None:
+            raise ClaimLost
+        known_ids = _known_ids(connection, by_id)
+        known = Batch.objects.filter(pk__in=known_ids.values()) if known_ids else ()
+        for remote_id in by_id.keys() - known_ids.keys():
+            remote = by_id[remote_id]
+            row = said.get(remote_id) or columns_of(connection, remote, asked_at, moment, old=None, source=source)
+            _first_sight(connection, remote, row, revision + 1, news)
+            result.new += 1
+        unchanged = []
+        for old in known:
+            # A list that is known not to show what its batches do has no say on a batch that we can ask itself.
+            if old.asked_at > asked_at or (from_list and (connection.list_is_stale or connection.list_lacks_counts)):
+                continue
+            if _changed(connection, by_id[old.remote_id], old, revision + 1, news):
+                result.changed += 1
+            elif from_list and old.is_open and old.unchanged_cycles < LIST_PROVES_NOTHING:
+                unchanged.append(old.pk)
+                if old.unchanged_cycles + 1 == LIST_PROVES_NOTHING:
+                    result.suspects.append(old.remote_id)
+        if unchanged:
+            Batch.objects.filter(pk__in=unchanged).update(unchanged_cycles=F("unchanged_cycles") + 1)
+        if news.rows:
+            _write(connection, news)
+        columns: dict[str, Any] = dict(place or {})
+        if claim:
+            columns["claim_until"] = timezone.now() + CLAIM_LIFE
+        if result.changed or result.new or place:
+            columns["revision"] = revision + 1
+        if columns:
+            Connection.objects.filter(pk=connection.pk).update(**columns)
+    return result
+
+
+@dataclass(slots=True)
+class _News:
+    """What must be written; by remote id where rows have no number yet."""
+
+    asked_at: datetime
+    source: Source
+    moment: Moment
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    transitions: list[tuple[str, str, str, int | None]] = field(default_factory=list)
+    readings: list[RemoteBatch] = field(default_factory=list)
+    tally: Tally[tuple[str, str]] = field(default_factory=Tally)
+
+
+def _known_ids(connection: Connection, remote_ids: Iterable[str]) -> dict[str, int]:
+    """Which of these have a row, and its number. By hand: in an import there are none, and the ORM's way costs 2 ms."""
+    wanted = list(remote_ids)
+    if not wanted:
+        return {}
+    marks = ", ".join(["%s"] * len(wanted))
+    with database.cursor() as cursor:
+        cursor.execute(
+            f"SELECT remote_id, id FROM dashboard_batch WHERE connection_id = %s AND remote_id IN ({marks})",  # noqa: S608
+            [connection.pk, *wanted],
+        )
+        return dict(cursor.fetchall())
+
+
+def _first_sight(
+    connection: Connection, remote: RemoteBatch, said: tuple[Any, ...], revision: int, news: _News
+) -> None:
+    _add_row(connection, remote, said, revision, news)
+    news.tally[said[0], said[2]] += 1
+    if news.source == Source.IMPORT and remote.status in TERMINAL:
+        # Its row says all there is: a transition would flood the activity, a reading would repeat the counts.
+        return
+    news.transitions.append((remote.remote_id, "", said[0], _began(remote, said[0])))
+    news.readings.append(remote)
+
+
+def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: int, news: _News) -> bool:
+    """Whether anything that shows has changed; what must be written goes into the news."""
+    if bytes(old.payload) == remote.payload and not old.misses and not old.gone_at:
+        if news.source == Source.ACT:
+            # An act's answer stands against every list that was asked for before it came, changed or not.
+            Batch.objects.filter(pk=old.pk).update(asked_at=news.asked_at)
+        return False
+    said = columns_of(connection, remote, news.asked_at, news.moment, old=old, source=news.source)
+    before = tuple(news.moment(value) if isinstance(value, datetime) else value for value in _said_of(old))
+    changed = before != said or old.gone_at is not None
+    _add_row(connection, remote, said, revision if changed else old.revision, news)
+    if not changed:
+        return False
+    status, outcome = str(said[0]), str(said[2])
+    if (old.status, old.outcome) != (status, outcome):
+        news.tally[old.status, old.outcome] -= 1
+        news.tally[status, outcome] += 1
+    if old.status != status:
+        news.transitions.append((remote.remote_id, old.status, status, _began(remote, status)))
+    if (old.status, *_counts(old)) != (status, *_counts(remote)):
+        news.readings.append(remote)
+    return True
+
+
+def columns_of(
+    connection: Connection,
+    remote: RemoteBatch,
+    asked_at: datetime,
+    moment: Moment,
+    *,
+    old: Batch | None,
+    source: Source,
+) -> tuple[Any, ...]:
+    """The values of SAID for a remote batch, times as the database takes them."""
+    times = [getattr(remote, name) for name in TIMES]
+    counts = _counts(remote)
+    is_open = remote.status not in TERMINAL
+    finished_at: int | None = None
+    if not is_open:
+        finished_at = _end_of(remote)
+        if finished_at is None and old is not None and old.finished_at:
+            finished_at = int(old.finished_at.timestamp())
+        if finished_at is None and source != Source.IMPORT:
+            # Never guessed for history: it would look as if it had ended just now.
+            finished_at = int(asked_at.timestamp())
+    refresh_until = moment(FOR_EVER) if is_open else None
+    if finished_at is not None and finished_at + GRACE_SECONDS > asked_at.timestamp():
+        refresh_until = moment(finished_at + GRACE_SECONDS)
+    metadata = remote.metadata
+    return (
+        remote.status,
+        remote.raw_status[:64],
+        outcome_of(remote.status, *counts, started=remote.in_progress_at is not None).value,
+        next((metadata[key] for key in (connection.name_key, *NAME_KEYS) if metadata.get(key)), "")[:512],
+        metadata.get(connection.owner_key, "")[:512],
+        _json(metadata) if metadata else "{}",
+        remote.model[:200],
+        remote.endpoint[:200],
+        remote.completion_window[:32],
+        remote.input_file_id[:512],
+        remote.output_file_id[:512],
+        remote.error_file_id[:512],
+        *counts,
+        *[None if value is None else moment(value) for value in times],
+        None if finished_at is None else moment(finished_at),
+        is_open,
+        refresh_until,
+        remote.tokens_input,
+        remote.tokens_cached,
+        remote.tokens_output,
+        remote.tokens_reasoning,
+        remote.tokens_total,
+        _json(remote.errors) if remote.errors else "[]",
+        _json(remote.oddities) if remote.oddities else "[]",
+        searchable(remote.remote_id, metadata),
+        is_open and remote.expires_at is not None and remote.expires_at < asked_at.timestamp(),
+    )
+
+
+def _counts(batch: Batch | RemoteBatch) -> tuple[int | None, int | None, int | None]:
+    return batch.requests_total, batch.requests_completed, batch.requests_failed
+
+
+def _json(value: Any) -> str:
+    # Sorted, because PostgreSQL gives an object's keys back in an order of its own.
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def _said_of(batch: Batch) -> Iterable[Any]:
+    for column in SAID:
+        value = getattr(batch, column)
+        yield _json(value) if column in {"errors", "oddities", "metadata"} else value
+
+
+def _end_of(remote: RemoteBatch) -> int | None:
+    """The vendor's time of the end. Azure gives a failed batch completed_at and no failed_at."""
+    match remote.status:
+        case "completed":
+            return remote.completed_at
+        case "failed":
+            return remote.failed_at or remote.completed_at
+        case "expired":
+            return remote.expired_at or remote.completed_at
+        case "cancelled":
+            return remote.cancelled_at
+        case _:
+            return None
+
+
+def _began(remote: RemoteBatch, status: str) -> int | None:
+    name = BEGAN.get(Status(status))
+    return getattr(remote, name) if name else None
+
+
+def _add_row(connection: Connection, remote: RemoteBatch, said: tuple[Any, ...], revision: int, news: _News) -> None:
+    asked_at = news.moment(news.asked_at)
+    ordered_at = asked_at if remote.created_at is None else news.moment(remote.created_at)
+    news.rows.append(
+        (connection.pk, remote.remote_id, ordered_at, asked_at, *said, remote.payload, asked_at, revision, 0, 0, None)
+    )
+
+
+def _write(connection: Connection, news: _News) -> None:
+    moment = news.moment
+    asked_at, noticed_at = moment(news.asked_at), moment(timezone.now())
+    with database.cursor() as cursor:
+        newest = Batch.objects.aggregate(newest=Max("pk"))["newest"] or 0
+        cursor.executemany(UPSERT, news.rows)
+        index_new(newest)
+        changed = {change[0] for change in news.transitions} | {remote.remote_id for remote in news.readings}
+        pks = _known_ids(connection, changed)
+        if news.transitions:
+            cursor.executemany(
+                "INSERT INTO dashboard_transition (batch_id, old_status, new_status, at, noticed_at, source)"
+                " VALUES (%s, %s, %s, %s, %s, %s)",
+                [
+                    (pks[rid], before, after, None if at is None else moment(at), noticed_at, news.source.value)
+                    for rid, before, after, at in news.transitions
+                ],
+            )
+        if news.readings:
+            cursor.executemany(
+                "INSERT INTO dashboard_reading (batch_id, asked_at, status, total, completed, failed)"
+                " VALUES (%s, %s, %s, %s, %s, %s)",
+                [(pks[remote.remote_id], asked_at, remote.status, *_counts(remote)) for remote in news.readings],
+            )
+        if tally := [(connection.pk, *kind, delta) for kind, delta in news.tally.items() if delta]:
+            cursor.executemany(
+                "INSERT INTO dashboard_counter (connection_id, status, outcome, batches) VALUES (%s, %s, %s, %s)"
+                " ON CONFLICT (connection_id, status, outcome)"
+                " DO UPDATE SET batches = dashboard_counter.batches + excluded.batches",
+                tally,
+            )
+
+
+def for_database() -> Moment:
+    """A function from unix seconds or a datetime to what the database's own driver takes."""
+    return _as_text if database.vendor == "sqlite" else _as_datetime
+
+
+def _as_datetime(value: int | datetime) -> datetime:
+    return datetime.fromtimestamp(value, UTC) if isinstance(value, int) else value
+
+
+def _as_text(value: int | datetime) -> str:
+    """Naive UTC text, as Django writes it on SQLite. A page has a thousand times: this is the fastest way to it."""
+    if isinstance(value, int):
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(value))
+    return str(value.astimezone(UTC).replace(tzinfo=None))
+
+
+def rename(connection: Connection) -> None:
+    """Give every batch its name and owner again, after the connection's name_key or owner_key changed."""
+    names = [NullIf(KeyTextTransform(key, "metadata"), Value("")) for key in (connection.name_key, *NAME_KEYS) if key]
+    owner = KeyTextTransform(connection.owner_key, "metadata") if connection.owner_key else Value("")
+    with transaction.atomic():
+        Connection.objects.filter(pk=connection.pk).update(revision=F("revision") + 1)
+        revision = Connection.objects.values_list("revision", flat=True).get(pk=connection.pk)
+        connection.batches.update(
+            name=Left(Coalesce(*names, Value("")), 512),
+            owner=Left(Coalesce(owner, Value("")), 512),
+            revision=revision,
+        )

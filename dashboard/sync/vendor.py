@@ -1,0 +1,39 @@
+"""From a connection's row to an open dialect: where the key is unsealed, just before it is used."""
+
+from django.conf import settings
+
+from dashboard import vault
+from dashboard.dialects import DIALECTS, open_dialect
+from dashboard.dialects.base import Address, Dialect
+from dashboard.models import Connection
+
+DIALECT_CHOICES = [(name, label) for name, (label, _kind) in DIALECTS.items()]
+
+
+class KeyUnavailable(Exception):
+    """There is no key to use. `kind` is key_lost (the encryption key that sealed it is gone) or key_missing."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+def open_vendor(connection: Connection, *, for_acts: bool = False) -> Dialect:
+    """A dialect at the connection's address, to be used as a context manager. Raises KeyUnavailable."""
+    try:
+        key = connection.act_key if for_acts else connection.key
+    except vault.KeyLost as error:
+        raise KeyUnavailable("key_lost") from error
+    if not key and connection.auth_style != Connection.AuthStyle.NONE:
+        raise KeyUnavailable("key_missing")
+    address = Address(
+        base_url=connection.base_url,
+        batches_path=connection.batches_path,
+        key=key,
+        auth_style=Connection.AuthStyle(connection.auth_style).value,
+        organization=connection.organization,
+        project=connection.project,
+        extra_headers=connection.extra_headers,
+        allow_private=settings.ALLOW_PRIVATE,
+    )
+    return open_dialect(connection.dialect, address)

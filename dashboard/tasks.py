@@ -1,0 +1,114 @@
+"""What the clock and the queue call. Each task: load, call, done.
+
+What must happen is a row in the database, so a lost message only waits for the next tick.
+"""
+
+import logging
+import sqlite3
+import threading
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_shutting_down
+from django.conf import settings
+from django.db.models import F
+from django.utils import timezone
+
+from dashboard.insight.pulse import WORKER_SEEN_EVERY, health_of
+from dashboard.models import Batch, Connection, Part, SyncRun
+from dashboard.sync import acts
+from dashboard.sync.pull import pull
+
+logger = logging.getLogger(__name__)
+
+# A message that waited this long is worth nothing: the next tick sends it anew.
+MESSAGE_LIFE = 60
+RUNS_KEPT = timedelta(days=14)
+SWEEP_EVERY = timedelta(minutes=5)
+
+_stopping = threading.Event()
+
+
+@worker_shutting_down.connect
+def stop_at_next_page(**_: Any) -> None:
+    """A running sync ends at its next page, its place saved."""
+    _stopping.set()
+
+
+@shared_task(ignore_result=True)
+def tick() -> None:
+    """Every five seconds: note that we live, write what time alone changes, send what is due."""
+    now = timezone.now()
+    swept = _note_worker(now)
+    mark_overdue(now)
+    judge_health(now)
+    for pk in Connection.objects.due(now).values_list("pk", flat=True):
+        sync_connection.apply_async((pk,), expires=MESSAGE_LIFE)
+    for pk in acts.unsettled():
+        settle_act.apply_async((pk,), expires=MESSAGE_LIFE)
+    if swept:
+        sweep()
+
+
+@shared_task(ignore_result=True)
+def sync_connection(connection_id: int) -> None:
+    """Sync one connection, if it is still due and nobody else is at it."""
+    pull(connection_id, stop=_stopping.is_set)
+
+
+@shared_task(ignore_result=True)
+def settle_act(act_id: int) -> None:
+    """Find out how an act ended that got no answer."""
+    acts.settle(act_id)
+
+
+def _note_worker(now: Any) -> bool:
+    """Write the worker's row, now and then; True when a sweep is due as well."""
+    part, _made = Part.objects.get_or_create(
+        name="worker", defaults={"state": Part.State.RUNNING, "since_at": now, "seen_at": None}
+    )
+    if part.seen_at and now - part.seen_at < WORKER_SEEN_EVERY:
+        return False
+    Part.objects.filter(name="worker").update(seen_at=now)
+    # True in the first tick of each stretch of SWEEP_EVERY.
+    stretch = SWEEP_EVERY.total_seconds()
+    return part.seen_at is None or now.timestamp() // stretch != part.seen_at.timestamp() // stretch
+
+
+def mark_overdue(now: Any) -> None:
+    """Open batches past their deadline. Overdue is not expired: only the vendor says expired."""
+    late = Batch.objects.open().filter(expires_at__lt=now, is_overdue=False)
+    by_connection: dict[int, list[int]] = {}
+    for pk, connection_id in late.values_list("pk", "connection_id")[:1000]:
+        by_connection.setdefault(connection_id, []).append(pk)
+    for connection_id, pks in by_connection.items():
+        revision = _raise_revision(connection_id)
+        Batch.objects.filter(pk__in=pks).update(is_overdue=True, revision=revision)
+
+
+def judge_health(now: Any) -> None:
+    """Write each connection's health where it changed, so that open pages move."""
+    for connection in Connection.objects.kept():
+        health = health_of(connection, now)
+        if health != connection.health:
+            Connection.objects.filter(pk=connection.pk).update(health=health, revision=F("revision") + 1)
+
+
+def _raise_revision(connection_id: int) -> int:
+    Connection.objects.filter(pk=connection_id).update(revision=F("revision") + 1)
+    return Connection.objects.values_list("revision", flat=True).get(pk=connection_id)
+
+
+def sweep() -> None:
+    """Throw away what nobody will read: old runs, ended sessions, and messages that kombu keeps after use."""
+    from django.contrib.sessions.models import Session
+
+    now = timezone.now()
+    SyncRun.objects.filter(began_at__lt=now - RUNS_KEPT).delete()
+    Session.objects.filter(expire_date__lt=now).delete()
+    prefix = "sqla+sqlite:///"
+    if settings.CELERY_BROKER_URL.startswith(prefix):
+        with closing(sqlite3.connect(settings.CELERY_BROKER_URL.removeprefix(prefix), timeout=5)) as broker, broker:
+            broker.execute("DELETE FROM kombu_message WHERE visible = 0")

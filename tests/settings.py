@@ -1,0 +1,26 @@
+"""The product's settings, with a throw-away data folder and without what tests would only wait for."""
+
+import os
+import tempfile
+
+os.environ.setdefault("DASHBOARD_DATA_DIR", tempfile.mkdtemp(prefix="batches-tests-"))
+for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DASHBOARD_URL", "DASHBOARD_ADMIN"):
+    os.environ.pop(_name, None)
+
+from dashboard.settings import *  # noqa: E402, F403
+from dashboard.settings import DATA_DIR, DATABASES  # noqa: E402
+
+# live_server does not serve hashed names.
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# Tests look at what was written a moment ago.
+PULSE_SECONDS = 0.0
+REMEMBER_SECONDS = 0.0
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, as in real life: threads and processes share it, and an in-memory one knows no WAL.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "tests.sqlite3")}
