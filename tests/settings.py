@@ -21,6 +21,9 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 PULSE_SECONDS = 0.0
 REMEMBER_SECONDS = 0.0
 
+# Messages stay in this process, where tests read them off the queue.
+CELERY_BROKER_URL = "memory://"
+
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in real life: threads and processes share it, and an in-memory one knows no WAL.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "tests.sqlite3")}

@@ -90,36 +90,48 @@ def count(number: int | None) -> str:
 
 def sentence(batch: Batch) -> str:
     """One or two true sentences: what came of the requests. Its numbers add up with those of the bar below it."""
+    return " ".join(said for _kind, said in sentences(batch))
+
+
+def sentences(batch: Batch) -> list[tuple[str, str]]:
+    """The same in pieces: "main" comes first, "bad" is what failed, "" is the rest."""
     if batch.gone_at:
-        return _("The vendor no longer shows this batch to this key. What is below was seen before.")
-    done, failed = batch.requests_completed or 0, batch.requests_failed or 0
-    total, lost = batch.requests_total, batch.unaccounted or 0
+        return [("main", _("The vendor no longer shows this batch to this key. What is below was seen before."))]
+    failed, lost = batch.requests_failed or 0, batch.unaccounted or 0
+    pieces = [
+        ("main", _main(batch)),
+        ("bad", _failed(failed) if batch.outcome != Outcome.ALL_FAILED else ""),
+        ("", _unaccounted(lost)),
+        ("", _overdue(batch)),
+    ]
+    return [(kind, said) for kind, said in pieces if said]
+
+
+def _main(batch: Batch) -> str:
+    done, failed, total = batch.requests_completed or 0, batch.requests_failed or 0, batch.requests_total
     said = {"done": count(done), "total": count(total), "processed": count(done + failed)}
     if batch.is_open:
         if not total:
             return _("The vendor has not said yet how many requests there are.")
-        first = _("%(processed)s of %(total)s requests processed.") % said
-        return _join(first, _failed(failed), _overdue(batch))
+        return _("%(processed)s of %(total)s requests processed.") % said
     match batch.outcome:
         case Outcome.FAILED_VALIDATION:
-            first = _("The input file did not pass validation, so no request was run.")
+            return _("The input file did not pass validation, so no request was run.")
         case Outcome.NO_REQUESTS:
-            first = _("The batch completed without a single request.")
+            return _("The batch completed without a single request.")
         case Outcome.UNCOUNTED:
-            first = _("The vendor reports the batch as completed but not how its requests ended.")
+            return _("The vendor reports the batch as completed, but not how its requests ended.")
         case Outcome.ALL_FAILED:
             return _("None of %(total)s requests completed: all of them failed.") % {"total": count(total or failed)}
         case Outcome.SUCCEEDED:
-            first = _("All %(total)s requests completed.") % {"total": count(total or done)}
+            return _("All %(total)s requests completed.") % {"total": count(total or done)}
         case _ if not total:
-            first = _("It ended before the vendor said how many requests there are.")
+            return _("It ended before the vendor said how many requests there are.")
         case Outcome.EXPIRED:
-            first = _("The deadline passed. %(done)s of %(total)s requests completed and are usable.") % said
+            return _("The deadline passed. %(done)s of %(total)s requests completed and are usable.") % said
         case Outcome.CANCELLED:
-            first = _("It was cancelled. %(done)s of %(total)s requests completed and are usable.") % said
-        case _:
-            first = _("%(done)s of %(total)s requests completed.") % said
-    return _join(first, _failed(failed), _unaccounted(lost))
+            return _("It was cancelled. %(done)s of %(total)s requests completed and are usable.") % said
+    return _("%(done)s of %(total)s requests completed.") % said
 
 
 def _failed(failed: int) -> str:
@@ -135,8 +147,6 @@ def _unaccounted(lost: int) -> str:
 
 
 def _overdue(batch: Batch) -> str:
-    return _("The deadline has passed, but the vendor has not called it expired.") if batch.is_overdue else ""
-
-
-def _join(*sentences: str) -> str:
-    return " ".join(sentence for sentence in sentences if sentence)
+    if not (batch.is_overdue and batch.is_open):
+        return ""
+    return _("The deadline has passed, but the vendor has not called it expired.")

@@ -50,7 +50,7 @@ class _Sync:
     vendor: Dialect
     claim: str
     stop: Callable[[], bool]
-    progress: Callable[[int], None]
+    progress: Callable[[int], object]
     run: SyncRun
     seen_ids: set[str] = field(default_factory=set)
     suspects: list[str] = field(default_factory=list)
@@ -110,7 +110,7 @@ def pull(
     connection_id: int,
     *,
     stop: Callable[[], bool] = lambda: False,
-    progress: Callable[[int], None] = lambda _count: None,
+    progress: Callable[[int], object] = lambda _count: None,
     only_due: bool = True,
 ) -> SyncRun | None:
     """Sync one connection now: the import if it never finished, else a cycle. None when it was not ours to sync.

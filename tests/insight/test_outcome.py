@@ -1,0 +1,72 @@
+"""The truth about a batch: status and counts together."""
+
+import pytest
+
+from dashboard.insight.outcome import in_words, outcome_of, state_of
+from dashboard.models import Batch
+from dashboard.models.batch import Outcome
+
+
+@pytest.mark.parametrize(
+    ("status", "counts", "outcome"),
+    [
+        ("completed", (100, 100, 0), "succeeded"),
+        ("completed", (100, 97, 3), "partial"),
+        ("completed", (100, 97, 0), "partial"),  # three unaccounted for: not green
+        ("completed", (100, 0, 100), "all_failed"),
+        ("completed", (100, 0, 0), "partial"),
+        ("completed", (0, 0, 0), "no_requests"),
+        ("completed", (None, None, None), "uncounted"),
+        ("completed", (None, 5, 0), "succeeded"),
+        ("completed", (10, 12, 0), "succeeded"),  # a retry's miscount
+        ("completed", (10, None, 3), "uncounted"),
+        ("failed", (0, 0, 0), "failed_validation"),
+        ("failed", (None, None, None), "failed_validation"),
+        ("failed", (10, 4, 6), "failed"),
+        ("expired", (1000, 812, 0), "expired"),
+        ("cancelled", (100, 40, 0), "cancelled"),
+        ("validating", (0, 0, 0), "open"),
+        ("cancelling", (100, 40, 60), "open"),
+        ("unknown", (100, 100, 0), "unknown"),
+    ],
+)
+def test_outcome_is_never_better_than_the_counts(
+    status: str, counts: tuple[int | None, int | None, int | None], outcome: str
+) -> None:
+    assert outcome_of(status, *counts) == outcome
+
+
+def test_a_failure_after_the_start_is_no_failed_validation() -> None:
+    assert outcome_of("failed", 0, 0, 0, started=True) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words", "state"),
+    [
+        ({"status": "in_progress", "outcome": "open"}, "In progress", "in_progress"),
+        (
+            {"outcome": "partial", "requests_total": 1500, "requests_completed": 1402},
+            "Partial, 1,402 of 1,500",
+            "partial",
+        ),
+        (
+            {"outcome": "expired", "requests_total": 1000, "requests_completed": 812},
+            "Expired, 812 of 1,000 usable",
+            "expired",
+        ),
+        ({"outcome": "expired"}, "Expired", "expired"),
+        ({"outcome": "cancelled", "requests_completed": 40}, "Cancelled, 40 usable", "cancelled"),
+        ({"outcome": "unknown", "raw_status": "queued_local"}, "queued_local", "unknown"),
+        ({"outcome": "all_failed"}, "All failed", "failed"),
+    ],
+)
+def test_words_and_state(fields: dict[str, object], words: str, state: str) -> None:
+    batch = Batch(**fields)
+    assert (in_words(batch), state_of(batch)) == (words, state)
+
+
+def test_every_outcome_has_words_and_a_state() -> None:
+    for outcome in Outcome:
+        batch = Batch(status="in_progress", outcome=outcome, raw_status="x")
+        assert in_words(batch)
+        assert state_of(batch)
