@@ -37,7 +37,7 @@ def make_data_dir() -> None:
 
 def secret(name: str, file_name: str, make: str) -> str:
     """The secret from the environment, else from its file in the data folder, made there on first use (mode 0600)."""
-    given = env.str(name, default="")
+    given = str(env.str(name, default=""))
     if given:
         return given
     path = DATA_DIR / file_name

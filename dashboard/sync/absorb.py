@@ -128,11 +128,11 @@ def absorb(
     by_id = {remote.remote_id: remote for remote in remotes}  # a page may repeat itself
     moment = for_database()
     # Reckoned before the database is locked; whether they are new is asked again behind the lock.
-    new = by_id.keys() - _known_ids(connection, by_id)
+    known_ids = _known_ids(connection, by_id)
     said = {
-        remote_id: columns_of(connection, by_id[remote_id], asked_at, moment, old=None, source=source)
-        for remote_id in by_id
-        if remote_id in new
+        remote_id: columns_of(connection, remote, asked_at, moment, old=None, source=source)
+        for remote_id, remote in by_id.items()
+        if remote_id not in known_ids
     }
     result, news = Absorbed(), _News(asked_at, source, moment)
     with transaction.atomic():
@@ -145,8 +145,9 @@ def absorb(
             raise ClaimLost
         known_ids = _known_ids(connection, by_id)
         known = Batch.objects.filter(pk__in=known_ids.values()) if known_ids else ()
-        for remote_id in by_id.keys() - known_ids.keys():
-            remote = by_id[remote_id]
+        for remote_id, remote in by_id.items():
+            if remote_id in known_ids:
+                continue
             row = said.get(remote_id) or columns_of(connection, remote, asked_at, moment, old=None, source=source)
             _first_sight(connection, remote, row, revision + 1, news)
             result.new += 1

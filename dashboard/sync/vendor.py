@@ -1,5 +1,7 @@
 """From a connection's row to an open dialect: where the key is unsealed, just before it is used."""
 
+from typing import Literal, cast
+
 from django.conf import settings
 
 from dashboard import vault
@@ -7,6 +9,7 @@ from dashboard.dialects import DIALECTS, open_dialect
 from dashboard.dialects.base import Address, Dialect
 from dashboard.models import Connection
 
+type AuthStyle = Literal["bearer", "api-key", "none"]  # the values of Connection.AuthStyle
 DIALECT_CHOICES = [(name, label) for name, (label, _kind) in DIALECTS.items()]
 
 
@@ -30,7 +33,7 @@ def open_vendor(connection: Connection, *, for_acts: bool = False) -> Dialect:
         base_url=connection.base_url,
         batches_path=connection.batches_path,
         key=key,
-        auth_style=Connection.AuthStyle(connection.auth_style).value,
+        auth_style=cast("AuthStyle", connection.auth_style),
         organization=connection.organization,
         project=connection.project,
         extra_headers=connection.extra_headers,
