@@ -190,7 +190,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "timeout": 20,
         "init_command": (
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-4000; "
-            "PRAGMA mmap_size=268435456; PRAGMA journal_size_limit=67108864;"
+            "PRAGMA journal_size_limit=67108864;"
         ),
     }
 else:

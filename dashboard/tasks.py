@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
@@ -35,6 +35,12 @@ _stopping = threading.Event()
 def stop_at_next_page(**_: Any) -> None:
     """A running sync ends at its next page, its place saved."""
     _stopping.set()
+
+
+@worker_ready.connect
+def begin_at_once(**_: Any) -> None:
+    """The first tick does not wait for the clock."""
+    tick.apply_async(expires=MESSAGE_LIFE)
 
 
 @shared_task(ignore_result=True)
