@@ -1,9 +1,13 @@
 """The product's settings, with a throw-away data folder and without what tests would only wait for."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
-os.environ.setdefault("DASHBOARD_DATA_DIR", tempfile.mkdtemp(prefix="batches-tests-"))
+if "DASHBOARD_DATA_DIR" not in os.environ:
+    os.environ["DASHBOARD_DATA_DIR"] = _folder = tempfile.mkdtemp(prefix="batches-tests-")
+    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DASHBOARD_URL", "DASHBOARD_ADMIN"):
     os.environ.pop(_name, None)
 

@@ -1,12 +1,11 @@
 """The one noun of the product, and the rows that tell its history."""
 
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from django.db import connection as database
 from django.db import models
 from django.db.models import Q
-from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.models.connection import Connection
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 # A finished batch can still change (file ids and usage arrive late, a retry revives it): refreshed for this long.
 GRACE = timedelta(minutes=30)
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
-SHORTEST_INDEXED_WORD = 3  # trigrams
-ID_TAIL = 8
 
 
 class Status(models.TextChoices):
@@ -56,6 +53,11 @@ class Outcome(models.TextChoices):
     UNKNOWN = "unknown", _("Unknown")
 
 
+def place_of(connection_id: int, remote_id: str, ordered_at: int) -> int:
+    """Where a batch stands in lists; `ordered_at` in unix seconds. Fits 63 bits until the year 2242."""
+    return (ordered_at << 30) | (zlib.crc32(f"{connection_id}:{remote_id}".encode()) & 0x3FFFFFFF)
+
+
 class BatchQuerySet(models.QuerySet["Batch"]):
     def visible_to(self, user: "User | AnonymousUser") -> Self:
         """Batches of the connections that this person may see."""
@@ -73,56 +75,6 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def to_refresh(self, now: datetime) -> Self:
         """Open, or ended so recently that the vendor may still change it."""
         return self.filter(refresh_until__gt=now, gone_at=None)
-
-    def matching(self, words: list[str]) -> Self:
-        """Every word appears in the metadata or in the id; by index.
-
-        A word of fewer than three characters has no trigram: it matches a whole metadata value instead. Ids are found
-        by their beginning, with or without "batch_", and by their last characters, which lists show.
-        """
-        found = self
-        for word in words:
-            text = f"\n{word}\n" if len(word) < SHORTEST_INDEXED_WORD else word
-            if database.vendor == "sqlite":
-                rows = RawSQL(FOUND_ON_SQLITE, [like(text), *id_ranges(word)])  # noqa: S611 (words are parameters)
-                found = found.filter(pk__in=rows)
-            else:
-                found = found.filter(Q(search_text__icontains=text) | Q(remote_id__icontains=word))
-        return found
-
-
-# One sub-query that is read first: an OR over the list itself would walk all of it for a rare word.
-FOUND_ON_SQLITE = """
-SELECT rowid FROM dashboard_batch_search WHERE search_text LIKE %s
-UNION SELECT id FROM dashboard_batch WHERE remote_id >= %s AND remote_id < %s
-UNION SELECT id FROM dashboard_batch WHERE remote_id >= %s AND remote_id < %s
-"""
-
-
-def like(text: str) -> str:
-    """A LIKE pattern for a text anywhere; the trigram index has no way to escape a wildcard, so `_` and `%` stay."""
-    return f"%{text}%"
-
-
-def id_ranges(word: str) -> list[str]:
-    """The two ranges of ids that begin with a word, as it is and behind "batch_"."""
-    return [bound for start in (word, f"batch_{word}") for bound in (start, start + chr(0x10FFFF))]
-
-
-def index_new(after: int) -> None:
-    """Add every row with an id above `after` to the text index; the other half of SQLite's triggers in 0002_search."""
-    if database.vendor == "sqlite":
-        with database.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO dashboard_batch_search(rowid, search_text)"
-                " SELECT id, search_text FROM dashboard_batch WHERE id > %s",
-                [after],
-            )
-
-
-def searchable(remote_id: str, metadata: dict[str, str]) -> str:
-    """What the text index holds: the id's end, and a line for each metadata value."""
-    return "\n".join([remote_id[-ID_TAIL:], *metadata.values(), ""])
 
 
 class Batch(models.Model):
@@ -160,11 +112,12 @@ class Batch(models.Model):
     finished_at = models.DateTimeField(null=True)
     # Not known to have ended. Columns, because SQLite cannot use a partial index whose condition has parameters.
     is_open = models.BooleanField()
-    refresh_until = models.DateTimeField(
-        null=True
-    )  # worth asking about until then; FOR_EVER while open, else rarely set
-    # What lists are sorted by: created_at, or when first seen if that could not be read.
+    refresh_until = models.DateTimeField(null=True)  # worth asking about until then; FOR_EVER while open
+    # created_at, or when first seen if that could not be read.
     ordered_at = models.DateTimeField()
+    # Where it stands in lists, greatest first: the second of ordered_at, then a hash of the id (see place_of). Also its
+    # number in the text index, so that a search walks its matches newest first and can stop.
+    place = models.BigIntegerField()
     tokens_input = models.PositiveBigIntegerField(null=True)
     tokens_cached = models.PositiveBigIntegerField(null=True)
     tokens_output = models.PositiveBigIntegerField(null=True)
@@ -195,9 +148,10 @@ class Batch(models.Model):
         constraints = [models.UniqueConstraint(fields=["remote_id", "connection"], name="one_row_a_batch")]
         permissions = [("cancel_batch", "Can cancel a batch at the vendor")]
         indexes = [
-            models.Index(fields=["-ordered_at", "-id"], name="list_newest"),
-            models.Index(fields=["connection", "-ordered_at", "-id"], name="list_of_connection"),
-            models.Index(fields=["outcome", "-ordered_at", "-id"], name="list_of_outcome"),
+            # With outcome and connection, so that filters and searches need not open the rows that they pass over.
+            models.Index(fields=["-place", "outcome", "connection"], name="list_newest"),
+            models.Index(fields=["connection", "-place", "outcome"], name="list_of_connection"),
+            models.Index(fields=["outcome", "-place", "connection"], name="list_of_outcome"),
             models.Index(fields=["-finished_at", "-id"], name="list_by_finish"),
             models.Index(fields=["-requests_failed", "-id"], name="list_by_failed", condition=Q(requests_failed__gt=0)),
             # pull.py asks which batches to refresh in every cycle of every connection.

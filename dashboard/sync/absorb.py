@@ -22,7 +22,8 @@ from django.utils import timezone
 from dashboard.dialects.base import RemoteBatch
 from dashboard.insight.outcome import outcome_of
 from dashboard.models import Batch, Connection, Transition
-from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, index_new, searchable
+from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, place_of
+from dashboard.models.search import index_new, searchable
 
 Source = Transition.Source
 CLAIM_LIFE = timedelta(minutes=2)
@@ -74,7 +75,7 @@ SAID = (
     "is_overdue",
 )
 KEPT = ("payload", "asked_at", "revision", "unchanged_cycles", "misses", "gone_at")
-ONCE = ("connection_id", "remote_id", "ordered_at", "first_seen_at")
+ONCE = ("connection_id", "remote_id", "ordered_at", "place", "first_seen_at")
 UPSERT = (
     f"INSERT INTO dashboard_batch ({', '.join((*ONCE, *SAID, *KEPT))}) "  # noqa: S608 (column names of our own)
     f"VALUES ({', '.join(['%s'] * len((*ONCE, *SAID, *KEPT)))}) ON CONFLICT (connection_id, remote_id) DO UPDATE SET "
@@ -331,10 +332,11 @@ def _began(remote: RemoteBatch, status: str) -> int | None:
 
 def _add_row(connection: Connection, remote: RemoteBatch, said: tuple[Any, ...], revision: int, news: _News) -> None:
     asked_at = news.moment(news.asked_at)
-    ordered_at = asked_at if remote.created_at is None else news.moment(remote.created_at)
-    news.rows.append(
-        (connection.pk, remote.remote_id, ordered_at, asked_at, *said, remote.payload, asked_at, revision, 0, 0, None)
-    )
+    second = int(news.asked_at.timestamp()) if remote.created_at is None else remote.created_at
+    ordered_at = asked_at if remote.created_at is None else news.moment(second)
+    place = place_of(connection.pk, remote.remote_id, second)
+    once = (connection.pk, remote.remote_id, ordered_at, place, asked_at)
+    news.rows.append((*once, *said, remote.payload, asked_at, revision, 0, 0, None))
 
 
 def _write(connection: Connection, news: _News) -> None:

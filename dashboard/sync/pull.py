@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
@@ -252,7 +252,7 @@ def _cycle(sync: _Sync) -> None:
     wanted = dict(
         Batch.objects.filter(connection=connection)
         .to_refresh(now)
-        .order_by("-ordered_at", "-pk")
+        .order_by("-place")
         .values_list("remote_id", "ordered_at")
     )
     while True:
@@ -289,14 +289,10 @@ def _paging_pays(connection: Connection, page: RemotePage, unseen: list[str]) ->
     oldest = page.batches[-1].created_at
     if oldest is None:
         return False
+    older = Batch.objects.filter(connection=connection, place__lt=(oldest + 1) << 30).order_by("-place")
     # More pages than batches never pay, so no more rows than that are looked at.
-    wanted, older = (
-        set(unseen),
-        Batch.objects.filter(connection=connection, ordered_at__lte=datetime.fromtimestamp(oldest, UTC)).order_by(
-            "-ordered_at", "-pk"
-        ),
-    )
     ahead = older.values_list("remote_id", flat=True)[: PAGE * len(unseen)]
+    wanted = set(unseen)
     found = 0
     for position, remote_id in enumerate(ahead):
         found += remote_id in wanted
