@@ -161,6 +161,8 @@ class Batch(models.Model):
                 condition=Q(refresh_until__isnull=False),
             ),
             models.Index(fields=["expires_at"], name="tick_overdue", condition=Q(is_open=True)),
+            # Deleting a batch asks who is a retry of it.
+            models.Index(fields=["retry_of"], name="delete_retried", condition=Q(retry_of__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -32,12 +32,15 @@ def searchable(remote_id: str, metadata: dict[str, str]) -> str:
 
 
 def index_new(after: int) -> None:
-    """Add every row with an id above `after` to the text index; the other half of SQLite's triggers in 0002_search."""
+    """Add every row with an id above `after` to the text index; the other half of SQLite's triggers in 0002_search.
+
+    In rising order: FTS5 writes its buffer to disk at every number that is lower than the last.
+    """
     if database.vendor == "sqlite":
         with database.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO dashboard_batch_search(rowid, search_text)"
-                " SELECT place, search_text FROM dashboard_batch WHERE id > %s",
+                " SELECT place, search_text FROM dashboard_batch WHERE id > %s ORDER BY place",
                 [after],
             )
 

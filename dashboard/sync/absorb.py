@@ -9,6 +9,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -81,6 +82,9 @@ UPSERT = (
     f"VALUES ({', '.join(['%s'] * len((*ONCE, *SAID, *KEPT)))}) ON CONFLICT (connection_id, remote_id) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in (*SAID, *KEPT))
 )
+MINUTES = [f" {minute // 60:02d}:{minute % 60:02d}" for minute in range(24 * 60)]
+SECONDS = [f":{second:02d}" for second in range(60)]
+
 type Moment = Callable[[int | datetime], Any]
 
 # When the vendor says that a status began.
@@ -382,10 +386,16 @@ def _as_datetime(value: int | datetime) -> datetime:
 
 
 def _as_text(value: int | datetime) -> str:
-    """Naive UTC text, as Django writes it on SQLite. A page has a thousand times: this is the fastest way to it."""
+    """Naive UTC text, as Django writes it on SQLite. A page has a thousand times: put together from what is at hand."""
     if isinstance(value, int):
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(value))
+        day, second = divmod(value, 86_400)
+        return _day(day) + MINUTES[second // 60] + SECONDS[second % 60]
     return str(value.astimezone(UTC).replace(tzinfo=None))
+
+
+@lru_cache(4_000)
+def _day(day: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(day * 86_400))
 
 
 def rename(connection: Connection) -> None:
