@@ -1,0 +1,61 @@
+"""Django's admin, for looking inside; only there with DASHBOARD_ADMIN=1. Edits nothing but people.
+
+Connections are changed on their own page, where a change is audited and seen by open pages. Keys are never shown here.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
+
+from dashboard.models import AuditEntry, Batch, Connection, User
+
+if TYPE_CHECKING:
+    Admin = admin.ModelAdmin[Any]
+    PeopleAdmin = UserAdmin[User]
+else:
+    Admin = admin.ModelAdmin
+    PeopleAdmin = UserAdmin
+
+
+class LookOnly(Admin):
+    """What may be looked at and not touched, whoever looks."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Connection)
+class ConnectionAdmin(LookOnly):
+    list_display = ("name", "base_url", "health", "synced_at", "paused_by", "retired_at")
+    # Sealed or not, a key has no business in a page; nor have the headers that go with it.
+    exclude = ("sealed_key", "sealed_act_key", "extra_headers", "claim_token")
+
+
+@admin.register(Batch)
+class BatchAdmin(LookOnly):
+    list_display = ("remote_id", "name", "connection", "status", "outcome", "ordered_at")
+    list_filter = ("connection", "status")
+    list_select_related = ("connection",)
+    exclude = ("payload", "search_text")
+    # Counting a million rows takes longer than the page.
+    show_full_result_count = False
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(LookOnly):
+    list_display = ("at", "actor", "verb", "target", "detail", "address")
+    date_hierarchy = "at"
+
+
+@admin.register(User)
+class PersonAdmin(PeopleAdmin):
+    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+    filter_horizontal = ("groups",)

@@ -1,0 +1,303 @@
+"""What stands around every request. The order in settings.MIDDLEWARE, from the outside in:
+
+1. TrustedProxies, before anything that looks at a host, a scheme or an address.
+2. Django's security headers and CSP, then WhiteNoise: a static file passes nothing of ours and is not logged.
+3. AccessLog, outside all that can refuse, so that refusals are in the log too.
+4. Clocks, before sessions and users: an unchanged poll of a remembered session turns round here, at less than the
+   cost of an empty page.
+5. Django's sessions, hosts, CSRF and users, then htmx's details.
+6. LoginRequired, which needs the user, and Locale, whose language its sentences use (every `process_request` runs
+   before the first `process_view`).
+7. Messages, framing, and axes innermost: it turns a failed sign-in into the page that says how long to wait.
+"""
+
+import ipaddress
+import logging
+import threading
+import time
+import zoneinfo
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple, cast
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.signals import user_logged_out
+from django.core.exceptions import PermissionDenied
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.locale import LocaleMiddleware
+from django.shortcuts import resolve_url
+from django.urls import Resolver404, resolve
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+
+from dashboard.access import SEE
+from dashboard.insight.pulse import Pulse, pulse
+
+type View = Callable[..., HttpResponseBase]
+type GetResponse = Callable[[HttpRequest], HttpResponseBase]
+type Token = Callable[[Pulse], str]
+
+# Who asks, once that is known: kept where no client can write it and reading it loads nothing.
+WHO = "dashboard.user_id"
+# What a proxy adds, and what anybody else may only claim.
+FORWARDED = (
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_FORWARDED",
+    "HTTP_X_REAL_IP",
+)
+NO_ADDRESS = "0.0.0.0"  # noqa: S104 (not bound to: stands for a client without an address, such as a Unix socket)
+MOST_REMEMBERED = 10_000
+
+log = logging.getLogger("dashboard.access")
+
+
+# --- Behind a proxy ---------------------------------------------------------------------------------------------------
+
+
+class TrustedProxies:
+    """Believes X-Forwarded-For, -Proto and -Host from DASHBOARD_TRUSTED_PROXIES, and removes them from everybody else.
+
+    Of several values the rightmost is taken: it is the one that our own proxy wrote. Of addresses it is the rightmost
+    that is not a proxy of ours.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        meta = request.META
+        said = {name: str(meta.pop(name, "")) for name in FORWARDED}
+        if settings.TRUSTED_PROXIES and is_proxy(address_in(meta.get("REMOTE_ADDR", ""))):
+            for hop in reversed(said["HTTP_X_FORWARDED_FOR"].split(",")):
+                address = address_in(hop)
+                if address is None:
+                    break
+                meta["REMOTE_ADDR"] = str(address)
+                if not is_proxy(address):
+                    break
+            scheme = said["HTTP_X_FORWARDED_PROTO"].rpartition(",")[2].strip().lower()
+            if scheme in {"http", "https"}:
+                meta["wsgi.url_scheme"] = scheme
+            if host := said["HTTP_X_FORWARDED_HOST"].rpartition(",")[2].strip():
+                meta["HTTP_HOST"] = host  # checked against ALLOWED_HOSTS as any other
+        return self.get_response(request)
+
+
+type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def address_in(text: str) -> Address | None:
+    """The address in a hop as proxies write it: with or without a port, brackets, or IPv4 inside IPv6."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_proxy(address: Address | None) -> bool:
+    return address is not None and any(address in network for network in settings.TRUSTED_PROXIES)
+
+
+def client_address(request: HttpRequest) -> str:
+    """Where a request came from, for throttling and the audit."""
+    return str(address_in(request.META.get("REMOTE_ADDR", "")) or NO_ADDRESS)
+
+
+# --- The access log ---------------------------------------------------------------------------------------------------
+
+
+class AccessLog:
+    """One line a request. It names the route that matched, never the path or the query: tokens stand in those."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        began = time.perf_counter()
+        response = self.get_response(request)
+        match = request.resolver_match
+        # What a container platform asks every few seconds is news only when it fails.
+        if match is None or match.url_name not in {"healthz", "readyz"} or response.status_code >= 500:
+            log.info(
+                "%s %s %d in %.0f ms%s",
+                request.method,
+                f"/{match.route}" if match else "(no such page)",
+                response.status_code,
+                (time.perf_counter() - began) * 1000,
+                f" by user {request.META[WHO]}" if WHO in request.META else "",
+            )
+        return response
+
+
+# --- Polls ------------------------------------------------------------------------------------------------------------
+
+
+def polled_by(token: Token) -> Callable[[View], View]:
+    """Marks a page that open browsers ask again and again with `?seen=TOKEN`; `token` says what it depends on."""
+
+    def mark(view: View) -> View:
+        view.polled = token  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+# For pages that show nothing but what a connection's revision covers.
+polled = polled_by(lambda pulse: pulse.token)
+
+
+def is_poll(request: HttpRequest) -> bool:
+    return request.method == "GET" and request.META.get("HTTP_HX_REQUEST") == "true" and "seen" in request.GET
+
+
+def unchanged(request: HttpRequest, view: View) -> HttpResponse | None:
+    """204 for a poll by somebody who may see the page and whose page is up to date."""
+    token: Token | None = getattr(view, "polled", None)
+    if token is None or not is_poll(request) or request.GET["seen"] != token(pulse()):
+        return None
+    return HttpResponse(status=204)
+
+
+class Known(NamedTuple):
+    user_id: int | None  # None: signed out, and not to be remembered again
+    until: float
+
+
+_known: dict[str, Known] = {}
+_lock = threading.Lock()
+
+
+def remember(request: HttpRequest, user_id: int | None) -> None:
+    """Keep for REMEMBER_SECONDS, in this process, that this session's person was checked and may see the pages."""
+    session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    if not session_key:
+        return
+    now = time.monotonic()
+    with _lock:
+        # A check that began before the sign-out and ends after it does not bring the session back.
+        if user_id is not None and session_key in _known and _known[session_key].user_id is None:
+            return
+        if len(_known) >= MOST_REMEMBERED:
+            for key in [key for key, known in _known.items() if known.until <= now] or list(_known):
+                del _known[key]
+        _known[session_key] = Known(user_id, now + settings.REMEMBER_SECONDS)
+
+
+def remembered(request: HttpRequest) -> int | None:
+    """The id of the person whose session was checked in full a moment ago, else None. Asks no database."""
+    known = _known.get(request.COOKIES.get(settings.SESSION_COOKIE_NAME, ""))
+    return known.user_id if known and known.until > time.monotonic() else None
+
+
+@receiver(user_logged_out)
+def forget(request: HttpRequest, **_kwargs: Any) -> None:
+    """Every way of signing out ends what is remembered, at once."""
+    remember(request, None)
+
+
+class Clocks:
+    """Puts build, server time and last good syncs into every answer, and answers the poll that brings nothing new.
+
+    The poll of a remembered session costs no session, no user and no right; a right that was taken away therefore acts
+    within REMEMBER_SECONDS. Nothing here writes, so a poll never lengthens a session.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.turned_round(request) or self.get_response(request)
+        response["X-Build"] = settings.BUILD
+        response["X-Now"] = f"{time.time():.3f}"
+        match = request.resolver_match
+        if match and getattr(match.func, "login_required", True):
+            response["Cache-Control"] = "private, no-store"
+            patch_vary_headers(response, ("HX-Request",))
+            # A page that says the database is gone must not ask the database.
+            if WHO in request.META and response.status_code < 500:
+                response["X-Synced"] = (request.META.get("dashboard.pulse") or pulse()).clocks
+        return response
+
+    def turned_round(self, request: HttpRequest) -> HttpResponseBase | None:
+        """The 204 of an unchanged poll, or None for everything that must go further in."""
+        if not is_poll(request) or not (user_id := remembered(request)):
+            return None
+        try:
+            match = resolve(request.path_info)
+        except Resolver404:
+            return None
+        response = unchanged(request, match.func)
+        if response:
+            # For the headers above and the log outside.
+            request.resolver_match = match
+            request.META[WHO] = user_id
+        return response
+
+
+# --- People -----------------------------------------------------------------------------------------------------------
+
+
+class NoRole(PermissionDenied):
+    """Signed in, and may see nothing: no page here is of any use to them."""
+
+
+class LoginRequired(LoginRequiredMiddleware):
+    """Every page but the exempt ones needs a login and a role. A poll that passes and brings nothing new ends here."""
+
+    def process_view(self, request: HttpRequest, view: View, _args: Any, _kwargs: Any) -> HttpResponseBase | None:
+        if not getattr(view, "login_required", True):
+            return None
+        if not request.user.is_authenticated:
+            return self.handle_no_permission(request, view)
+        request.META[WHO] = request.user.pk
+        if not request.user.has_perm(SEE):
+            raise NoRole(
+                _("You are signed in as %(name)s, but you have no role here yet.")
+                % {"name": request.user.get_username()}
+            )
+        remember(request, request.user.pk)
+        return unchanged(request, view)
+
+    def handle_no_permission(self, request: HttpRequest, view: View) -> HttpResponseBase:  # type: ignore[override]
+        login = resolve_url(self.get_login_url(view))
+        if request.META.get("HTTP_HX_REQUEST") == "true":
+            # A login page must never be swapped into a table.
+            page = urlsplit(request.META.get("HTTP_HX_CURRENT_URL", ""))
+            back = f"{page.path}?{page.query}" if page.query else page.path
+            return HttpResponse(status=401, headers={"HX-Redirect": self.login_with(login, back)})
+        # What was posted is lost, so do not come back to an address that only takes posts.
+        back = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
+        return HttpResponse(status=302, headers={"Location": self.login_with(login, back)})
+
+    def login_with(self, login: str, back: str) -> str:
+        return f"{login}?{urlencode({self.redirect_field_name: back})}" if back.startswith("/") else login
+
+
+@cache
+def zones() -> frozenset[str]:
+    """Every time zone this machine knows; reading them takes a while."""
+    return frozenset(zoneinfo.available_timezones())
+
+
+class Locale(LocaleMiddleware):
+    """The person's language as Django finds it, and the time zone that their browser named in the cookie `zone`."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        zone = unquote(request.COOKIES.get("zone", ""))
+        # The list is asked before a file is opened by that name.
+        with timezone.override(zone if zone and zone in zones() else settings.TIME_ZONE):
+            return cast(HttpResponseBase, super().__call__(request))

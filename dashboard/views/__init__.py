@@ -1,0 +1,1 @@
+"""One file per page, plain functions; forms beside their page."""

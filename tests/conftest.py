@@ -1,0 +1,26 @@
+"""What every test may ask for. Fixtures of one room stand in that room's folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from dashboard import middleware
+from dashboard.insight import pulse
+
+pytest_plugins = ["tests.cast"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_folder() -> None:
+    """WhiteNoise warns about a missing one; tests serve static files by other means."""
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> Iterator[None]:
+    """What a process keeps for a few seconds outlives the rows of one test."""
+    yield
+    middleware._known.clear()
+    pulse._latest = None

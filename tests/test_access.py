@@ -1,0 +1,143 @@
+"""Who may see and do what: every address of the product, for every role. A new address must be added here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from django.conf import LazySettings
+from django.contrib.auth.models import AnonymousUser, Group
+from django.test import Client
+from django.urls import reverse
+
+from dashboard.access import CANCEL, CONNECT, SEE, rights_of, role_needed, role_of, somebody_is_admin
+from dashboard.models import Batch, Connection, User
+from dashboard.urls import urlpatterns
+from tests.batches_made import batch_made
+from tests.cast import ClientOf
+
+# Who may come in, the least first. "nobody" is not signed in, "stranger" is and has no role.
+PEOPLE = ("nobody", "stranger", "vic", "ana", "mei")
+
+
+@dataclass(frozen=True)
+class Door:
+    """An address, how it is used, and the least of the people who get through."""
+
+    least: str
+    method: str = "get"
+    pk: str = ""
+    data: dict[str, str] = field(default_factory=dict)
+
+
+DOORS = {
+    "home": Door("vic"),
+    "batches": Door("vic"),
+    "batch": Door("vic", pk="batch"),
+    "batch-cancel": Door("ana", "post", "batch"),
+    "connections": Door("vic"),
+    "connection-add": Door("mei"),
+    "connection": Door("mei", pk="connection"),
+    "connection-test": Door("mei", "post", "connection"),
+    "connection-pause": Door("mei", "post", "connection"),
+    "connection-delete": Door("mei", pk="connection"),
+    "login": Door("nobody"),
+    "first-admin": Door("nobody"),
+    "logout": Door("nobody", "post"),
+    "healthz": Door("nobody"),
+    "readyz": Door("nobody"),
+    "robots": Door("nobody"),
+}
+ACTS = [name for name, door in DOORS.items() if door.least in {"ana", "mei"}]
+
+
+@pytest.fixture
+def rows(db: None) -> dict[str, int]:
+    """A connection to nowhere and a finished batch of it."""
+    connection = Connection.objects.create(name="nowhere", base_url="http://127.0.0.1:9/v1", auth_style="none")
+    batch = batch_made(connection, "completed")
+    return {"connection": connection.pk, "batch": batch.pk}
+
+
+@pytest.fixture
+def somebody(request: pytest.FixtureRequest, client_of: ClientOf) -> Callable[[str], Client]:
+    def of(who: str) -> Client:
+        return Client() if who == "nobody" else client_of(request.getfixturevalue(who))
+
+    return of
+
+
+def test_every_address_is_in_the_table() -> None:
+    names = {pattern.name for pattern in urlpatterns if hasattr(pattern, "name")}
+    assert names == set(DOORS), "add the new address to DOORS and say who may use it"
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("name", DOORS)
+def test_each_role_gets_exactly_as_far_as_it_may(
+    name: str, who: str, rows: dict[str, int], somebody: Callable[[str], Client]
+) -> None:
+    door = DOORS[name]
+    address = reverse(name, args=[rows[door.pk]] if door.pk else [])
+    response = getattr(somebody(who), door.method)(address, door.data)
+    if PEOPLE.index(who) >= PEOPLE.index(door.least):
+        assert response.status_code not in {401, 403, 404, 405, 500}
+        assert not response.get("Location", "").startswith("/sign-in/?next=")
+    elif who == "nobody":
+        assert response.status_code == 302
+        assert response["Location"].startswith("/sign-in/")
+    else:
+        assert response.status_code == 403
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_refusal_names_the_role_needed(name: str, rows: dict[str, int], somebody: Callable[[str], Client]) -> None:
+    door = DOORS[name]
+    address = reverse(name, args=[rows[door.pk]] if door.pk else [])
+    response = getattr(somebody("vic"), door.method)(address, headers={"HX-Request": "true"})
+    role = "operator" if door.least == "ana" else "admin"
+    assert response.status_code == 403
+    assert role in response["X-Reason"]
+    assert role in getattr(somebody("vic"), door.method)(address).content.decode()
+
+
+@pytest.mark.parametrize("name", [name for name in ACTS if name.startswith("connection")])
+def test_where_only_looking_is_allowed_admins_cannot_act_either(
+    name: str, rows: dict[str, int], somebody: Callable[[str], Client], settings: LazySettings
+) -> None:
+    settings.READ_ONLY = True
+    door = DOORS[name]
+    address = reverse(name, args=[rows[door.pk]] if door.pk else [])
+    assert somebody("mei").post(address).status_code == 405
+
+
+def test_each_role_has_the_rights_of_the_one_before_it(vic: User, ana: User, mei: User, stranger: User) -> None:
+    assert [role_of(user) for user in (stranger, vic, ana, mei)] == ["", "viewer", "operator", "admin"]
+    assert role_of(AnonymousUser()) == ""
+    assert set(rights_of("viewer")) < set(rights_of("operator")) < set(rights_of("admin"))
+    assert [role_needed(right) for right in (SEE, CANCEL, CONNECT)] == ["viewer", "operator", "admin"]
+
+
+def test_querysets_show_nothing_to_who_may_see_nothing(rows: dict[str, int], vic: User, stranger: User) -> None:
+    for user, seen in ((vic, 1), (stranger, 0), (AnonymousUser(), 0)):
+        assert Connection.objects.visible_to(user).count() == seen
+        assert Batch.objects.visible_to(user).count() == seen
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("person", "counts"),
+    [
+        ({"is_superuser": True}, True),
+        ({"is_superuser": True, "is_active": False}, False),
+        ({"role": "admin"}, True),
+        ({"role": "operator"}, False),
+        ({"role": "admin", "password": None}, False),
+    ],
+)
+def test_an_admin_is_somebody_who_can_sign_in_as_one(person: dict[str, object], counts: object) -> None:
+    role = person.pop("role", "")
+    password = person.pop("password", "a long enough one")
+    user = User.objects.create_user("someone", password=password, **person)  # type: ignore[arg-type]
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    assert somebody_is_admin() is counts

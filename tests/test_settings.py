@@ -1,0 +1,115 @@
+"""Settings: each by environment and by file, each in the README."""
+
+import ast
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = ROOT / "dashboard" / "settings.py"
+PRINT = "from dashboard import settings; print({})"
+
+
+def names_read() -> set[str]:
+    """The first argument of every `env.something("NAME")` and `secret("NAME", ...)` in settings.py."""
+    names = set()
+    for node in ast.walk(ast.parse(SETTINGS.read_text())):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            function = node.func
+            of_env = isinstance(function, ast.Attribute) and getattr(function.value, "id", "") == "env"
+            if of_env or getattr(function, "id", "") == "secret":
+                names.add(str(node.args[0].value))
+    return names
+
+
+def setting(what: str, tmp_path: Path, **environment: str) -> str:
+    """What a process started with this environment has in its settings."""
+    done = start(what, tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def start(what: str, tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-c", PRINT.format(what)],
+        cwd=ROOT,
+        env={**clean, "DASHBOARD_DATA_DIR": str(tmp_path / "data"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_settings_read_what_the_issue_asks_for() -> None:
+    assert {
+        "DASHBOARD_DATA_DIR",
+        "DASHBOARD_HOST",
+        "DASHBOARD_PORT",
+        "DASHBOARD_URL",
+        "DASHBOARD_TRUSTED_PROXIES",
+        "DASHBOARD_SECRET_KEY",
+        "DASHBOARD_ENCRYPTION_KEYS",
+        "DATABASE_URL",
+        "CELERY_BROKER_URL",
+        "CACHE_URL",
+        "DASHBOARD_ADMIN",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+    } <= names_read()
+
+
+def test_every_setting_stands_in_the_readmes_table() -> None:
+    readme = ROOT / "README.md"
+    assert readme.exists(), "README.md is missing: it holds the table of settings"
+    rows = set(re.findall(r"^\|\s*`([A-Z_]+)`", readme.read_text(), re.MULTILINE))
+    assert not names_read() - rows, "these settings have no row in the README's table"
+    assert not rows - names_read(), "the README's table has rows for settings that nothing reads"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("OPENAI_API_KEY", "sk-from-a-file", "settings.OPENAI_API_KEY"),
+        ("DASHBOARD_SECRET_KEY", "secret-from-a-file", "settings.SECRET_KEY"),
+        ("DATABASE_URL", "postgres://me:pw@db/batches", "settings.DATABASES['default']['PASSWORD']"),
+        ("CELERY_BROKER_URL", "redis://:pw@broker/0", "settings.CELERY_BROKER_URL"),
+    ],
+)
+def test_a_setting_may_come_from_a_file(name: str, value: str, what: str, tmp_path: Path) -> None:
+    file = tmp_path / "value"
+    file.write_text(value + "\n")
+    expected = "pw" if name == "DATABASE_URL" else value
+    assert setting(what, tmp_path, **{f"{name}_FILE": str(file)}) == expected
+
+
+def test_secrets_are_made_once_and_for_this_user_alone(tmp_path: Path) -> None:
+    what = "settings.SECRET_KEY, settings.ENCRYPTION_KEYS"
+    assert setting(what, tmp_path) == setting(what, tmp_path)
+    data = tmp_path / "data"
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert {stat.S_IMODE((data / name).stat().st_mode) for name in ("secret.key", "encryption.keys")} == {0o600}
+
+
+def test_an_address_of_ones_own_sets_everything_that_hangs_on_it(tmp_path: Path) -> None:
+    what = (
+        "'batches.example.org' in settings.ALLOWED_HOSTS, settings.CSRF_TRUSTED_ORIGINS, settings.FORCE_SCRIPT_NAME, "
+        "settings.SESSION_COOKIE_SECURE, settings.SESSION_COOKIE_PATH, settings.SECURE_HSTS_SECONDS > 0"
+    )
+    url = "https://batches.example.org/llm/"
+    expected = "True ['https://batches.example.org'] /llm True /llm True"
+    assert setting(what, tmp_path, DASHBOARD_URL=url) == expected
+
+
+@pytest.mark.parametrize(("name", "value"), [("DASHBOARD_URL", "batches.example.org"), ("DASHBOARD_LOG_FORMAT", "xml")])
+def test_nonsense_is_refused_with_a_sentence(name: str, value: str, tmp_path: Path) -> None:
+    done = start("1", tmp_path, **{name: value})
+    assert done.returncode != 0
+    assert name in done.stderr
+    assert value in done.stderr
