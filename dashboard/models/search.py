@@ -112,15 +112,27 @@ def _by_text_on_sqlite(
 
 def _by_id(words: Sequence[str], wanted: QuerySet[Batch]) -> list[Match]:
     """Batches whose id begins with one of the words, with or without "batch_", and that have the other words too."""
-    found: list[Match] = []
-    for word in words:
-        starts = Q()
-        for start in (word, f"batch_{word}"):
-            # SQLite's LIKE ignores case and with it the index; PostgreSQL's order of texts is no order of prefixes.
-            if database.vendor == "sqlite":
-                starts |= Q(remote_id__gte=start, remote_id__lt=start + LAST)
-            else:
-                starts |= Q(remote_id__istartswith=start)
-        others = [Q(search_text__icontains=_text_of(other)) for other in words if other != word]
-        found += _matches(wanted.filter(starts, *others)[:MOST_IDS])
-    return found
+    starts = [start for word in words if _is_telling(word) for start in (word, f"batch_{word}")]
+    if not starts:
+        return []
+    either = Q()
+    for start in starts:
+        # SQLite's LIKE ignores case and with it the index; PostgreSQL's order of texts is no order of prefixes.
+        if database.vendor == "sqlite":
+            either |= Q(remote_id__gte=start, remote_id__lt=start + LAST)
+        else:
+            either |= Q(remote_id__istartswith=start)
+    # In no order, or SQLite would walk the whole list; few begin alike, so the other words are looked for here.
+    rows = wanted.order_by().filter(either).values_list("pk", "place", "outcome", "remote_id", "search_text")[:MOST_IDS]
+    return [
+        Match(pk, place, outcome)
+        for pk, place, outcome, remote_id, text in rows
+        if all(
+            remote_id.startswith((word, f"batch_{word}")) or _text_of(word).casefold() in text.casefold()
+            for word in words
+        )
+    ]
+
+
+def _is_telling(word: str) -> bool:
+    return len(word) > SHORTEST_INDEXED_WORD and not "batch_".startswith(word)

@@ -1,0 +1,338 @@
+"""Pure formatters: the one component for a status, the one for a request bar, and how numbers and times are written.
+
+A page calls these some five hundred times, so they write their markup themselves and escape with `html.escape`:
+Django's `format_html` takes several times as long.
+"""
+
+from datetime import datetime, timedelta
+from functools import cache
+from html import escape
+from math import floor
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from dashboard.insight.outcome import in_words, state_of
+from dashboard.models import Batch
+from dashboard.models.batch import Outcome
+from dashboard.models.search import ID_TAIL
+
+register = template.Library()
+
+TAIL = 9  # of a name: where dates and shards stand
+LEAST = 1.4  # per cent; a failure is never too thin to be seen
+ALMOST = 99.2  # per cent; what runs never looks done
+
+
+# --- Numbers and times ------------------------------------------------------------------------------------------------
+
+
+@register.filter
+def number(value: float | None) -> str:
+    """12,000; nothing for what is not known."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) and 0 <= value < 1000 else number_format(value, force_grouping=True)
+
+
+@register.filter
+def duration(value: timedelta | float | None) -> str:
+    """The two largest units: 41 s, 6 min, 24 h, 13 h 11 min, 3 d 4 h."""
+    if value is None:
+        return ""
+    seconds = floor(value.total_seconds() if isinstance(value, timedelta) else value)
+    if seconds < 60:
+        return _("%(s)d s") % {"s": seconds}
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if minutes < 60:
+        return _("%(m)d min") % {"m": minutes}
+    if hours < 48:
+        rest = minutes % 60
+        return _("%(h)d h %(m)02d min") % {"h": hours, "m": rest} if rest else _("%(h)d h") % {"h": hours}
+    rest = hours % 24
+    return _("%(d)d d %(h)d h") % {"d": days, "h": rest} if rest else _("%(d)d d") % {"d": days}
+
+
+@register.filter
+def ago(at: datetime | None) -> SafeString | str:
+    """A `<time>` that dashboard.js keeps ageing: "38 s ago", with the full time and zone under the pointer."""
+    if at is None:
+        return ""
+    past = (timezone.now() - at).total_seconds()
+    words = _("%(time)s ago") % {"time": duration(past)} if past >= 0 else _("in %(time)s") % {"time": duration(-past)}
+    return mark_safe(  # noqa: S308 (times and words of ours)
+        f'<time datetime="{at.isoformat()}" title="{full(at)}" data-ago>{escape(words)}</time>'
+    )
+
+
+@register.filter
+def clock(at: datetime | None) -> SafeString | str:
+    """14:06; with the days between when it is not today: 14:06 +1 d, and a date when it is further away."""
+    if at is None:
+        return ""
+    return timed(at, clock_words(at))
+
+
+@register.filter
+def clock_words(at: datetime, seconds: str = "") -> str:
+    local = timezone.localtime(at)
+    days = (local.date() - timezone.localdate()).days
+    time = local.strftime("%H:%M:%S" if seconds else "%H:%M")
+    if days == 0:
+        return time
+    if days == 1:
+        return f"{time} +1 d"
+    return date_format(local, "j M " if local.year == timezone.localdate().year else "j M Y ") + time
+
+
+@register.filter
+def exact(at: datetime | None) -> SafeString | str:
+    """With seconds, for the timeline."""
+    if at is None:
+        return ""
+    return timed(at, clock_words(at, "s"))
+
+
+def full(at: datetime) -> str:
+    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def timed(at: datetime, words: str) -> SafeString:
+    return mark_safe(  # noqa: S308 (times and words of ours)
+        f'<time datetime="{at.isoformat()}" title="{full(at)}">{escape(words)}</time>'
+    )
+
+
+@register.filter
+def left(batch: Batch) -> int | None:
+    """Requests still to be run; None when nobody knows or when there will be none."""
+    if not batch.is_open or not batch.requests_total:
+        return None
+    return max(0, batch.requests_total - (batch.requests_completed or 0) - (batch.requests_failed or 0))
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+
+@register.filter
+def mid(name: str) -> SafeString:
+    """A name that shortens in the middle: its head gives way, its tail with the date or the shard stays."""
+    if len(name) < TAIL + 5:
+        return mark_safe(f"<span>{escape(name)}</span>")  # noqa: S308 (escaped here)
+    head, tail = escape(name[:-TAIL]), escape(name[-TAIL:])
+    return mark_safe(f"<span>{head}</span><span>{tail}</span>")  # noqa: S308 (escaped here)
+
+
+@register.filter
+def short_id(remote_id: str) -> str:
+    return remote_id if len(remote_id) <= ID_TAIL + 2 else remote_id[-ID_TAIL:]
+
+
+@register.filter
+def short_endpoint(endpoint: str) -> str:
+    """/v1/chat/completions as people call it: chat."""
+    return endpoint.removeprefix("/v1/").removesuffix("/completions")
+
+
+# --- Pieces -----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def sprite() -> str:
+    return static("icons.svg")
+
+
+@register.simple_tag
+def icon(name: str, state: str = "", label: str = "", css: str = "") -> SafeString:
+    """One drawing of the sprite. Hidden from readers unless it has a label."""
+    extra = f' data-state="{escape(state)}"' if state else ""
+    access = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
+    css = f"i {css}" if css else "i"
+    return mark_safe(  # noqa: S308 (escaped here)
+        f'<svg class="{css}" {access}{extra}><use href="{sprite()}#{escape(name)}"/></svg>'
+    )
+
+
+@register.simple_tag
+def status(batch: Batch, css: str = "") -> SafeString:
+    """Icon, word and colour: the same component everywhere."""
+    return drawn(state_of(batch), in_words(batch), css)
+
+
+@register.simple_tag
+def status_of(state: str, words: str, css: str = "") -> SafeString:
+    return drawn(state, words, css)
+
+
+# What has an icon of its own but borrows a colour.
+COLOURS = {"none": "cancelled", "gone": "unknown"}
+
+
+def drawn(state: str, words: str, css: str = "") -> SafeString:
+    css, words = f"status {css}" if css else "status", escape(words)
+    return mark_safe(  # noqa: S308 (escaped here)
+        f'<span class="{css}" data-state="{COLOURS.get(state, state)}"><svg class="i" aria-hidden="true">'
+        f'<use href="{sprite()}#st-{state}"/></svg><span title="{words}">{words}</span></span>'
+    )
+
+
+@register.simple_tag
+def ticks(letters: str) -> SafeString:
+    """A column a sync, told apart by height: good short, slow taller, failed tallest, a dot for not tried."""
+    shapes = {"o": ("ok", 6.0), "s": ("slow", 9.6), "x": ("bad", 12.0), ".": ("none", 2.0)}
+    columns = []
+    for i, letter in enumerate(letters):
+        kind, height = shapes[letter]
+        columns.append(f'<rect class="{kind}" x="{i * 3}" y="{12 - height:g}" width="2" height="{height:g}"/>')
+    return mark_safe(  # noqa: S308 (letters and numbers of ours alone)
+        f'<svg class="ticks" width="{max(1, len(letters) * 3)}" height="12" aria-hidden="true">{"".join(columns)}</svg>'
+    )
+
+
+@register.simple_tag
+def done(batch: Batch, has_bar: bool) -> SafeString:  # noqa: FBT001 (tags take what templates have)
+    """1,180 / 1,500, or why there is no such number."""
+    if batch.outcome == Outcome.NO_REQUESTS:
+        return mark_safe('<span class="dim">0</span>')
+    if batch.requests_total:
+        return mark_safe(  # noqa: S308 (numbers)
+            f'{number(batch.requests_completed or 0)} <span class="dim">/ {number(batch.requests_total)}</span>'
+        )
+    words = _("total unknown") if has_bar else _("not started")
+    return mark_safe(f'<span class="dim">{escape(words)}</span>')  # noqa: S308 (escaped here)
+
+
+@register.simple_tag
+def failures(batch: Batch) -> SafeString | str:
+    """Nothing where the vendor did not say: that is not zero."""
+    if batch.requests_failed:
+        return mark_safe(f'<span class="fails">{number(batch.requests_failed)}</span>')  # noqa: S308 (a number)
+    if batch.requests_total and batch.requests_failed is not None:
+        return mark_safe('<span class="zero">0</span>')
+    return ""
+
+
+@register.simple_tag
+def finish(batch: Batch) -> SafeString:
+    """When it ended and how long it took; while open the deadline, and whether that has passed."""
+    second = ""
+    if batch.finished_at:
+        first = clock(batch.finished_at)
+        if batch.created_at and batch.created_at <= batch.finished_at:
+            second = escape(_("took %(time)s") % {"time": duration(batch.finished_at - batch.created_at)})
+    elif batch.gone_at:
+        first = f'<span class="dim">{escape(_("not known"))}</span>'
+    elif not batch.expires_at:
+        first = f'<span class="dim">{escape(_("no deadline"))}</span>'
+    elif batch.is_overdue:
+        first = f'<span data-state="risk" class="word">{escape(_("overdue"))}</span>'
+        second = f"{escape(_('deadline was'))} {clock(batch.expires_at)}"
+    else:
+        first = f'<span class="soft">{clock(batch.expires_at)}</span>'
+        second = escape(_("deadline"))
+    return mark_safe(f'{first}<span class="l2">{second}</span>')  # noqa: S308 (escaped here)
+
+
+# --- The request bar --------------------------------------------------------------------------------------------------
+
+
+@register.simple_tag
+def bar(batch: Batch, *, big: bool = False, stale: bool = False, label: str = "") -> SafeString:
+    """Completed, failed and the rest in one line, with a hairline for now against the deadline at the right end."""
+    live = batch.is_open and not batch.gone_at
+    return draw_bar(
+        batch.requests_total or 0,
+        batch.requests_completed or 0,
+        batch.requests_failed or 0,
+        lost=batch.unaccounted or 0,
+        live=live and not stale,
+        now=now_of(batch) if live and not stale else None,
+        late=batch.is_overdue,
+        stale=stale,
+        big=big,
+        label=label,
+    )
+
+
+def now_of(batch: Batch) -> float | None:
+    """How much of the window is gone, from 0 to 1; None where one of its ends is not known."""
+    if not batch.created_at or not batch.expires_at or batch.expires_at <= batch.created_at:
+        return None
+    gone = (timezone.now() - batch.created_at) / (batch.expires_at - batch.created_at)
+    return min(1.0, max(0.0, gone))
+
+
+def percent(share: float) -> str:
+    """Rounded, so that the same state is the same markup."""
+    return f"{share:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def parts(total: int, done: int, failed: int, lost: int, *, live: bool) -> tuple[float, float, float]:
+    """The widths of completed, failed and unaccounted in per cent; they never add up to more than 100."""
+    fail = min(100.0, max(100 * failed / total, LEAST)) if failed else 0.0
+    miss = min(100.0 - fail, max(100 * lost / total, LEAST)) if lost else 0.0
+    room = 100.0 - fail - miss
+    full_width = min(100 * done / total, room)
+    if live and done < total:
+        full_width = min(full_width, ALMOST)
+    return max(0.0, full_width), fail, miss
+
+
+def draw_bar(
+    total: int,
+    done: int,
+    failed: int,
+    *,
+    lost: int = 0,
+    live: bool = False,
+    now: float | None = None,
+    late: bool = False,
+    stale: bool = False,
+    big: bool = False,
+    label: str = "",
+) -> SafeString:
+    """The specification is mock/generator/parts.py of the design notes. Sizes are SVG attributes: CSP kills styles."""
+    y, height, fail_y, fail_height, radius = (11, 14, 6, 24, 3) if big else (5, 6, 3, 10, 2)
+    css = "bar" + " bar--live" * live + " bar--late" * late + " bar--stale" * stale
+    access = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
+    out = [f'<svg class="{css}" {access}>']
+    box = f'y="{y}" height="{height}"'
+    if not total:
+        # Not known is not zero: neither 0 % nor 100 %.
+        out.append(f'<rect class="lost" width="100%" {box} rx="{radius}"/>')
+    else:
+        out.append(f'<rect class="rest" width="100%" {box} rx="{radius}"/>')
+        d, f, m = parts(total, done, failed, lost, live=live)
+        if d:
+            out.append(f'<rect class="done" width="{percent(d)}" {box} rx="{radius}"/>')
+        if f:
+            x, width = (d + 0.25, max(f - 0.25, 1.1)) if d else (0.0, f)
+            out.append(
+                f'<rect class="halo" x="{percent(d)}" width="{percent(f)}" {box}/><rect class="fail" x="{percent(x)}" '
+                f'width="{percent(width)}" y="{fail_y}" height="{fail_height}" rx="1"/>'
+            )
+        if m:
+            out.append(
+                f'<rect class="halo" x="{percent(d + f)}" width="{percent(m)}" {box}/><rect class="lost" '
+                f'x="{percent(d + f + 0.3)}" width="{percent(m - 0.3)}" {box}/>'
+            )
+    if now is not None:
+        width = 2.0 if big else 1.5
+        at = percent(100 * now)
+        out.append(
+            f'<rect class="end" x="100%" width="1" y="{fail_y}" height="{fail_height}" transform="translate(-1)"/>'
+            f'<rect class="halo" x="{at}" width="{width + 3:g}" {box} transform="translate({-(width + 3) / 2:g})"/>'
+            f'<rect class="now" x="{at}" width="{width:g}" y="0" height="100%" transform="translate({-width / 2:g})"/>'
+        )
+    out.append("</svg>")
+    return mark_safe("".join(out))  # noqa: S308 (numbers of ours, and a label that is escaped above)
+
+
+@register.simple_tag
+def unknown_bar() -> SafeString:
+    """Something is under way and nobody knows how much of it there is."""
+    return draw_bar(0, 0, 0)

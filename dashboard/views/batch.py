@@ -1,0 +1,331 @@
+"""One batch: what became of it, when each step was, what was seen, and the button that cancels it."""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import zip_longest
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from dashboard.access import CANCEL, ROLE_NAMES, role_needed
+from dashboard.insight.causes import cause_of
+from dashboard.insight.outcome import sentences, state_of
+from dashboard.insight.pulse import revisions_in
+from dashboard.insight.timeline import timeline
+from dashboard.middleware import client_address, polled
+from dashboard.models import Act, Batch, Transition, User
+from dashboard.models.batch import Status
+from dashboard.sync import acts
+from dashboard.templatetags.batches import clock_words, left, now_of, percent
+from dashboard.views.batch_row import STOPPING, has_bar, requested
+from dashboard.views.batches import is_htmx
+from dashboard.views.health import not_allowed
+from dashboard.views.shell import pulse_of, stale_connections
+
+OPEN_SECONDS, ENDED_SECONDS = 5, 60
+RAW_SHOWN = 200_000  # characters
+ERRORS_SHOWN = 100
+EVENTS_SHOWN = 100
+# How far from the middle the text of the scale still fits when it is centred.
+MARGIN = 0.12
+PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
+OPENING = {"{": "}", "[": "]"}
+CLOSING = frozenset(OPENING.values())
+INDENT = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of "seen": a status that changed, or something that somebody did."""
+
+    at: datetime
+    state: str
+    words: str
+    more: str = ""
+    by_vendor: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Under the big bar: where now, or the end, stands between creation and deadline."""
+
+    at: str  # per cent
+    anchor: str
+    word: str
+    time: datetime
+
+
+# --- Views ------------------------------------------------------------------------------------------------------------
+
+
+@polled
+@require_GET
+def batch(request: HttpRequest, pk: int) -> HttpResponse:
+    taken = pulse_of(request)  # before the rows: what moves in between is asked for again
+    found = find(request, pk)
+    context = shown(request, found)
+    if not is_htmx(request):
+        return render(request, "batch/batch.html", context)
+    seen = revisions_in(request.GET.get("seen", "")).get(found.connection_id, 0)
+    drained = str(found.connection_id) in request.GET.get("drained", "").split(",")
+    turned = drained != (found.connection_id in stale_connections(taken))
+    # A retired connection has no beat, and its batches do not move.
+    context["moved"] = found.revision > seen or turned
+    return render(request, "batch/_changed.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    found = find(request, pk)
+    if not request.user.has_perm(CANCEL):
+        raise PermissionDenied(
+            _("Cancelling needs the role %(role)s. Nothing was sent to the vendor.")
+            % {"role": ROLE_NAMES[role_needed(CANCEL)]}
+        )
+    if settings.READ_ONLY:
+        return not_allowed(request)
+    if request.method == "GET":
+        template = "batch/_cancel.html" if is_htmx(request) else "batch/cancel.html"
+        return render(request, template, {"batch": found, "why_not": why_not(found), "stale": is_stale(request, found)})
+    note = ask(request, found)
+    if is_htmx(request):
+        request.META.pop("dashboard.pulse", None)  # the act moved it
+        context = shown(request, find(request, pk)) | {"moved": True, "note": note}
+        return render(request, "batch/_changed.html", context)
+    messages.info(request, " ".join(filter(None, [note["text"], note["more"]])), extra_tags=note["icon"])
+    return redirect("batch", pk=pk)
+
+
+def find(request: HttpRequest, pk: int) -> Batch:
+    """A batch that this person may see; anything else is as unknown as a number that nobody has."""
+    batches = Batch.objects.visible_to(request.user).select_related("connection").defer("search_text")
+    return get_object_or_404(batches, pk=pk)
+
+
+def ask(request: HttpRequest, found: Batch) -> dict[str, str]:
+    """Cancel at the vendor, and what came of it as a note in plain words."""
+    name, connection = str(found), str(found.connection)
+    if found.connection.retired_at:
+        return {"icon": "st-failed", "text": _("Not cancelled: this connection was removed."), "more": name}
+    assert isinstance(request.user, User)  # noqa: S101 (for the type checker: the middleware lets nobody else in)
+    try:
+        act = acts.cancel(found, request.user, address=client_address(request))
+    except acts.Busy:
+        more = _("Four cancels are under way already. Nothing was sent; try again in a few seconds.")
+        return {"icon": "st-stalled", "text": _("Busy."), "more": more}
+    if act.state == Act.State.ACCEPTED:
+        text = _("Cancel sent to %(connection)s.") % {"connection": connection}
+        return {"icon": "ui-check", "text": text, "more": _("The status changes when the vendor confirms it.")}
+    if act.state == Act.State.REFUSED:
+        text = _("Not cancelled. %(cause)s") % {"cause": cause_of(act.error_kind or "refused")}
+        more = _("The vendor says: %(words)s") % {"words": act.words} if act.words else ""
+        return {"icon": "st-failed", "text": text, "more": more}
+    text = _("Unknown whether %(connection)s got the cancel.") % {"connection": connection}
+    more = _("%(cause)s It is looked at again by itself.") % {"cause": cause_of(act.error_kind or "timeout")}
+    return {"icon": "st-stale", "text": text, "more": more}
+
+
+# --- What the page shows ----------------------------------------------------------------------------------------------
+
+
+def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
+    taken, now = pulse_of(request), timezone.now()
+    history = list(Act.objects.filter(batch=found).order_by("-began_at")[:EVENTS_SHOWN])
+    stale = is_stale(request, found)
+    is_live = bool(found.refresh_until and found.refresh_until > now and not found.gone_at)
+    drained = found.connection_id if found.connection_id in stale_connections(taken) else ""
+    raw = pretty(bytes(found.payload))
+    return {
+        "batch": found,
+        "sentences": sentences(found),
+        "stale": stale,
+        "synced_at": found.connection.synced_at,
+        "steps": timeline(found, now),
+        "scale": scale_of(found, now),
+        "left": left(found),
+        "window": between(found.created_at, found.expires_at),
+        "took": between(found.created_at, found.finished_at),
+        "remains": between(now, found.expires_at) if found.is_open else None,
+        "bar_label": bar_label(found),
+        "has_bar": has_bar(found),
+        "tags": [(key, value, search_for(value)) for key, value in sorted(found.metadata.items())],
+        "errors": [error for error in found.errors if isinstance(error, dict)][:ERRORS_SHOWN],
+        "errors_left": max(0, len(found.errors) - ERRORS_SHOWN),
+        "raw": raw[:RAW_SHOWN],
+        "raw_left": max(0, len(raw) - RAW_SHOWN),
+        "events": events(found, history),
+        "waiting": waiting(found, history),
+        "why_not": why_not(found, history),
+        "is_live": is_live,
+        "poll_seconds": OPEN_SECONDS if is_live else ENDED_SECONDS,
+        "poll_url": "?" + urlencode({"seen": taken.token, "drained": drained}),
+    }
+
+
+def is_stale(request: HttpRequest, found: Batch) -> bool:
+    return found.is_open and found.connection_id in stale_connections(pulse_of(request))
+
+
+def between(earlier: datetime | None, later: datetime | None) -> timedelta | None:
+    """How long, where both are known and in order."""
+    return later - earlier if earlier is not None and later is not None and later >= earlier else None
+
+
+def bar_label(found: Batch) -> str:
+    if not found.requests_total:
+        return _("The number of requests is not known")
+    return _("%(done)d of %(total)d completed, %(failed)d failed") % {
+        "done": found.requests_completed or 0,
+        "total": found.requests_total,
+        "failed": found.requests_failed or 0,
+    }
+
+
+def scale_of(found: Batch, now: datetime) -> Scale | None:
+    """None where one end of the window is not known."""
+    created, expires = found.created_at, found.expires_at
+    if created is None or expires is None or expires <= created:
+        return None
+    if found.is_open:
+        share, word, time = now_of(found) or 0.0, _("now"), now
+    elif found.finished_at and found.finished_at >= created:
+        share, word, time = min(1.0, (found.finished_at - created) / (expires - created)), _("ended"), found.finished_at
+    else:
+        return None
+    # Near an end the text would run into that of the end.
+    anchor = "start" if share < MARGIN else "end" if share > 1 - MARGIN else "middle"
+    return Scale(percent(100 * share), anchor, word, time)
+
+
+def search_for(value: Any) -> str:
+    """The list of everything with this metadata value."""
+    text = str(value).replace('"', " ")
+    return f"{reverse('batches')}?{urlencode({'q': f'"{text}"' if ' ' in text else text})}"
+
+
+def pretty(payload: bytes) -> str:
+    """The remote object exactly as it came, only indented: parsing would round numbers and drop doubled keys."""
+    text = payload.decode(errors="replace")
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    out: list[str] = []
+    depth = 0
+    pieces = PIECE.findall(text)
+    for piece, after in zip_longest(pieces, pieces[1:], fillvalue=""):
+        if piece in OPENING:
+            depth += 1
+            out.append(piece if after == OPENING[piece] else f"{piece}\n{INDENT * depth}")
+        elif piece in CLOSING:
+            depth -= 1
+            is_empty = bool(out) and out[-1] in OPENING
+            out.append(piece if is_empty else f"\n{INDENT * depth}{piece}")
+        elif piece == ",":
+            out.append(f",\n{INDENT * depth}")
+        else:
+            out.append(": " if piece == ":" else piece)
+    return "".join(out)
+
+
+def events(found: Batch, history: list[Act]) -> list[Event]:
+    """What was seen and what was done, newest first."""
+    seen = [
+        Event(
+            at=transition.noticed_at,
+            state=drawn_as(found, transition.new_status),
+            words=status_words(found, transition),
+            more=source_words(transition.source),
+            by_vendor=transition.at,
+        )
+        for transition in found.transitions.order_by("-pk")[:EVENTS_SHOWN]
+    ]
+    done = [
+        Event(
+            at=act.began_at,
+            state={"accepted": "cancelling", "refused": "failed"}.get(act.state, "stale"),
+            words=_("Cancel by %(who)s: %(how)s") % {"who": act.who, "how": how_it_ended(act)},
+            more=act.words,
+        )
+        for act in history
+    ]
+    return sorted([*seen, *done], key=lambda event: event.at, reverse=True)[:EVENTS_SHOWN]
+
+
+def drawn_as(found: Batch, status: str) -> str:
+    """The status that the batch is in is drawn as the batch is; "completed" alone says nothing of the outcome."""
+    if status == found.status:
+        return state_of(found)
+    return "none" if status == Status.COMPLETED else status
+
+
+def status_words(found: Batch, transition: Transition) -> str:
+    new = str(Status(transition.new_status).label) if transition.new_status in Status else transition.new_status
+    if transition.new_status == Status.UNKNOWN and found.status == Status.UNKNOWN:
+        new = found.raw_status
+    if not transition.old_status:
+        return _("First seen as %(status)s") % {"status": new}
+    return new
+
+
+def source_words(source: str) -> str:
+    return {
+        Transition.Source.IMPORT: _("in the first import"),
+        Transition.Source.POLL: _("by a sync"),
+        Transition.Source.ACT: _("after a cancel"),
+    }.get(Transition.Source(source), source)
+
+
+def how_it_ended(act: Act) -> str:
+    match act.state:
+        case Act.State.ACCEPTED:
+            return _("accepted")
+        case Act.State.REFUSED:
+            return _("refused. %(cause)s") % {"cause": cause_of(act.error_kind or "refused")}
+        case Act.State.SENDING:
+            return _("being sent")
+        case _:
+            return _("no answer, looked at again by itself")
+
+
+# --- Cancelling -------------------------------------------------------------------------------------------------------
+
+
+def waiting(found: Batch, history: list[Act]) -> str:
+    """ "cancel requested by Ana, 14:05", until the vendor says so itself."""
+    if not found.is_open or found.status in STOPPING:
+        return ""
+    act = next((act for act in history if act.kind == Act.Kind.CANCEL), None)
+    return requested(act) if act and act.state != Act.State.REFUSED else ""
+
+
+def why_not(found: Batch, history: list[Act] | None = None) -> str:
+    """Why the batch cannot be cancelled, in a sentence; empty when it can."""
+    if settings.READ_ONLY:
+        return _("This installation only shows.")
+    if found.connection.retired_at:
+        return _("Cannot be cancelled: its connection was removed.")
+    if found.gone_at:
+        return _("Cannot be cancelled: it is no longer visible with this key.")
+    if not found.is_open:
+        if found.finished_at:
+            return _("Cannot be cancelled: it has ended (%(time)s).") % {"time": clock_words(found.finished_at)}
+        return _("Cannot be cancelled: it has ended.")
+    if found.status == Status.CANCELLING:
+        return _("It is being cancelled already.")
+    if history is None:
+        history = list(Act.objects.filter(batch=found).order_by("-began_at")[:1])
+    if any(act.state in (Act.State.SENDING, Act.State.UNKNOWN) for act in history):
+        return _("A cancel is under way already.")
+    return ""

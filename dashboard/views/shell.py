@@ -1,0 +1,228 @@
+"""What every page shows around its own content: both clocks, the strips for what is broken, and who is signed in."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from dashboard.access import CANCEL, CONNECT, ROLE_NAMES, SEE, role_of
+from dashboard.insight.causes import cause_of
+from dashboard.insight.pulse import WORKER_SEEN_EVERY, Beat, Pulse, pulse
+from dashboard.insight.ticks import ticks
+from dashboard.models import Connection, Counter, Part
+from dashboard.templatetags.batches import clock_words, number
+
+Health = Connection.Health
+CADENCES = (5, 15, 60)
+POLL_SECONDS = 15
+BEATS_SHOWN = 4
+STRIPS_SHOWN = 4
+# A part that is starting is not yet news.
+START_TAKES = timedelta(seconds=60)
+# Worst first.
+ORDER = [Health.LOST, Health.STALE, Health.IMPORTING, Health.NEW, Health.IN_STEP, Health.PAUSED]
+# Calm where nothing is wrong: only trouble has a colour and an icon.
+DRAWN = {Health.LOST: ("failed", "st-failed"), Health.STALE: ("stale", "st-stale")}
+PARTS = {
+    "web": gettext_lazy("The web server"),
+    "worker": gettext_lazy("The worker"),
+    "beat": gettext_lazy("The clock"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One connection in the pulse strip. `at` is what dashboard.js ages; None shows `words` as they are."""
+
+    connection_id: int
+    name: str
+    state: str
+    icon: str
+    at: datetime | None
+    words: str
+    frozen: str  # what it says once it is stale: the time of the last good sync
+    stale_after: int
+    lost_after: int
+    ticks: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One banner: what is wrong, the plain cause, and where to look."""
+
+    key: str
+    kind: str  # warn, down or info
+    icon: str
+    head: str
+    words: str
+    links: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many batches there are, by connection and outcome, from the counters."""
+
+    counts: dict[tuple[int, str], int]
+
+    def of(self, outcomes: Iterable[str] | None = None, connection: int | None = None) -> int:
+        wanted = None if outcomes is None else set(outcomes)
+        return sum(
+            batches
+            for (connection_id, outcome), batches in self.counts.items()
+            if (wanted is None or outcome in wanted) and connection in (None, connection_id)
+        )
+
+
+_tally: tuple[str, float, Tally] = ("", 0.0, Tally({}))
+
+
+def tally_of(request: HttpRequest) -> Tally:
+    """Read again when a connection's revision has moved, which rises with every change of a counter."""
+    global _tally
+    if not request.user.has_perm(SEE):
+        return Tally({})
+    token = pulse_of(request).token
+    known, until, tally = _tally
+    if known != token or until < time.monotonic():
+        counts: dict[tuple[int, str], int] = {}
+        for connection, outcome, batches in Counter.objects.values_list("connection_id", "outcome", "batches"):
+            counts[connection, outcome] = counts.get((connection, outcome), 0) + batches
+        tally = Tally(counts)
+        _tally = (token, time.monotonic() + settings.REMEMBER_SECONDS, tally)
+    return tally
+
+
+def pulse_of(request: HttpRequest) -> Pulse:
+    """One pulse for all of a request, taken before anything else is read: what moves later is asked for again."""
+    taken: Pulse | None = request.META.get("dashboard.pulse")
+    if taken is None:
+        taken = request.META["dashboard.pulse"] = pulse()
+    return taken
+
+
+def stale_connections(taken: Pulse) -> dict[int, datetime | None]:
+    """Connections whose rows are shown as of an earlier time, and that time."""
+    return {beat.connection_id: beat.synced_at for beat in taken.beats if beat.health in (Health.STALE, Health.LOST)}
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Context of every template. Asks nothing of the database for who is not signed in."""
+    theme = request.COOKIES.get("theme", "")
+    context: dict[str, Any] = {
+        "build": settings.BUILD,
+        "theme": theme if theme in {"light", "dark"} else "",
+        "read_only": settings.READ_ONLY,
+        "poll_seconds": POLL_SECONDS,
+        "cadence": CADENCES,
+    }
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return context
+    taken = pulse_of(request)
+    tally = tally_of(request)
+    role = role_of(user)
+    signs = signs_of(taken)
+    return context | {
+        "pulse": taken,
+        "now": timezone.now(),
+        "role": ROLE_NAMES.get(role, ""),
+        "can_cancel": user.has_perm(CANCEL),
+        "can_connect": user.has_perm(CONNECT),
+        "nav_counts": {"batches": tally.of(), "connections": len(taken.beats)},
+        "signs": signs[:BEATS_SHOWN],
+        "signs_left": max(0, len(signs) - BEATS_SHOWN),
+        "strips": strips_of(taken),
+    }
+
+
+def signs_of(taken: Pulse) -> list[Sign]:
+    letters = ticks(taken)
+    beats = sorted(taken.beats, key=lambda beat: (ORDER.index(Health(beat.health)), beat.name))
+    return [sign_of(beat, letters.get(beat.connection_id, "")) for beat in beats]
+
+
+def sign_of(beat: Beat, letters: str) -> Sign:
+    state, icon = DRAWN.get(Health(beat.health), ("", ""))
+    at, words, frozen = beat.synced_at, "", ""
+    if beat.synced_at:
+        frozen = _("as of %(time)s") % {"time": clock_words(beat.synced_at)}
+    match beat.health:
+        case Health.PAUSED:
+            at, words, icon = None, _("paused"), "ui-pause"
+        case Health.LOST:
+            since = beat.synced_at or beat.failing_since
+            words = _("not answering since %(time)s") % {"time": clock_words(since)} if since else _("not answering")
+            at = None
+        case Health.STALE:
+            at, words = None, frozen or _("not answering")
+        case Health.IMPORTING:
+            at, words = None, _("first import, %(count)s so far") % {"count": number(beat.import_count)}
+        case Health.NEW:
+            at, words = None, _("not synced yet")
+    return Sign(
+        beat.connection_id, beat.name, state, icon, at, words, frozen, beat.stale_after, beat.lost_after, letters
+    )
+
+
+# --- Strips -----------------------------------------------------------------------------------------------------------
+
+
+def strips_of(taken: Pulse) -> list[Strip]:
+    now = timezone.now()
+    strips = [strip for part in taken.parts if (strip := strip_of_part(part, now))]
+    beats = sorted(taken.beats, key=lambda beat: (ORDER.index(Health(beat.health)), beat.name))
+    strips += [strip for beat in beats if (strip := strip_of(beat))]
+    more = len(strips) - STRIPS_SHOWN
+    if more > 0:
+        rest = Strip("more", "warn", "st-stale", _("%(count)d more") % {"count": more}, _("need a look."), links=True)
+        strips[STRIPS_SHOWN:] = [rest]
+    return strips
+
+
+def strip_of(beat: Beat) -> Strip | None:
+    """What is wrong with one connection. A single failure is said too: the words are the vendor's state, not blame."""
+    key = f"connection-{beat.connection_id}"
+    if beat.health == Health.PAUSED:
+        return None
+    troubled = beat.health in (Health.STALE, Health.LOST)
+    if not troubled and not beat.error_kind:
+        if beat.health == Health.IMPORTING:
+            words = _("%(count)s batches so far. You can use the list while this goes on.") % {
+                "count": number(beat.import_count)
+            }
+            return Strip(key, "info", "ui-refresh", _("Reading %(name)s.") % {"name": beat.name}, words, links=False)
+        return None
+    cause = cause_of(beat.error_kind) if beat.error_kind else _("No sync has ended well for a while.")
+    said = [cause]
+    if beat.synced_at:
+        said.append(_("Last good sync %(time)s.") % {"time": clock_words(beat.synced_at)})
+    else:
+        said.append(_("It was never synced."))
+    if beat.next_sync_at and beat.next_sync_at > timezone.now():
+        said.append(_("Next try %(time)s.") % {"time": clock_words(beat.next_sync_at)})
+    icon = "st-stale" if troubled else "st-risk"
+    return Strip(key, "warn", icon, beat.name, " ".join(said), links=True)
+
+
+def strip_of_part(part: Part, now: datetime) -> Strip | None:
+    running = part.state == Part.State.RUNNING or (
+        part.state == Part.State.STARTING and now - part.since_at < START_TAKES
+    )
+    silent = part.name == "worker" and part.seen_at is not None and now - part.seen_at > 3 * WORKER_SEEN_EVERY
+    if running and not silent:
+        return None
+    name = capfirst(str(PARTS.get(part.name, part.name)))
+    since = part.seen_at if running and part.seen_at else part.since_at
+    head = _("%(part)s is not running since %(time)s.") % {"part": name, "time": clock_words(since)}
+    words = _("What is shown stays as it was until it is back.")
+    if part.restarts:
+        words = f"{words} {_('It was restarted %(count)d times.') % {'count': part.restarts}}"
+    return Strip(f"part-{part.name}", "down", "st-stalled", head, words, links=False)

@@ -1,0 +1,297 @@
+/* What attributes cannot say: when to poll, how old everything is, what to do when the server is gone, keys, dialogs.
+   The server renders; this file only ages clocks and asks. No framework, no eval, nothing from another host. */
+(() => {
+  "use strict";
+
+  const $ = (selector) => document.querySelector(selector);
+  const $$ = (selector) => [...document.querySelectorAll(selector)];
+  const words = $("#words").dataset;
+  const poller = () => $("[data-poll]");
+  const REST_MS = 10 * 60e3; // without a hand on mouse or keyboard: ask four times less often
+  const GONE_MS = 45e3;
+  const RETRY_S = [5, 60];
+
+  document.documentElement.classList.add("js");
+
+  // --- What is remembered -------------------------------------------------------------------------------------------
+
+  const stored = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+  const store = (name, value) => { try { localStorage.setItem(name, value); } catch { /* private window */ } };
+  const cookie = (name, value) => { document.cookie = `${name}=${encodeURIComponent(value)};path=/;max-age=31536000;samesite=lax`; };
+  const hasCookie = (name, value) => document.cookie.split("; ").includes(`${name}=${encodeURIComponent(value)}`);
+
+  // The server writes clock times in the person's own zone.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !hasCookie("zone", zone)) {
+    cookie("zone", zone);
+    // Once, and only where the cookie is kept: else this would never end.
+    if (hasCookie("zone", zone) && sessionStorage.getItem("zoned") !== zone) {
+      sessionStorage.setItem("zoned", zone);
+      location.reload();
+    }
+  }
+
+  // --- Clocks -------------------------------------------------------------------------------------------------------
+
+  let heard = Date.now(); // when the server last answered
+  let ahead = Number(document.body.dataset.now) * 1e3 - heard || 0; // its clock against ours
+  const serverNow = () => Date.now() + ahead;
+
+  const span = (ms) => {
+    const s = Math.max(0, Math.floor(ms / 1e3)), m = Math.floor(s / 60), h = Math.floor(m / 60), d = Math.floor(h / 24);
+    if (s < 60) return `${s} s`;
+    if (m < 60) return `${m} min`;
+    if (h < 48) return m % 60 ? `${h} h ${String(m % 60).padStart(2, "0")} min` : `${h} h`;
+    return h % 24 ? `${d} d ${h % 24} h` : `${d} d`;
+  };
+  const ago = (at) => {
+    const past = serverNow() - at;
+    return past >= 0 ? words.ago.replace("{}", span(past)) : words.in.replace("{}", span(-past));
+  };
+  const write = (element, text) => { if (element && element.textContent !== text) element.textContent = text; };
+  const time = (ms) => new Date(ms).toLocaleTimeString(document.documentElement.lang, { hour12: false });
+
+  function age() {
+    for (const element of $$("time[data-ago]")) write(element, ago(Date.parse(element.dateTime)));
+    write($("#page-age"), `${cadence() || !poller() ? words.page : words.paused} ${words.ago.replace("{}", span(Date.now() - heard))}`);
+    // A connection turns amber and red by the clock alone: a dead sync cannot say that it is dead.
+    for (const sign of $$("[data-sign][data-at]")) {
+      const past = serverNow() / 1e3 - Number(sign.dataset.at);
+      const state = past > Number(sign.dataset.lost) ? "failed" : past > Number(sign.dataset.stale) ? "stale" : "";
+      if ((sign.dataset.state || "") === state) continue;
+      if (state) sign.dataset.state = state; else delete sign.dataset.state;
+    }
+    if (gone) {
+      write($("#gone [data-age]"), words.ago.replace("{}", span(Date.now() - heard)));
+      write($("#gone [data-next]"), String(Math.max(0, Math.ceil((due - Date.now()) / 1e3))));
+    }
+  }
+
+  function hear(headers) {
+    heard = Date.now();
+    const now = Number(headers.get("X-Now"));
+    if (now) ahead = now * 1e3 - heard;
+    for (const pair of (headers.get("X-Synced") || "").split(",")) {
+      const [id, at] = pair.split("=");
+      const sign = at && $(`[data-sign="${CSS.escape(id)}"][data-at]`);
+      if (!sign || sign.dataset.at === at) continue;
+      sign.dataset.at = at;
+      const text = sign.querySelector("time");
+      if (text) text.dateTime = new Date(at * 1e3).toISOString();
+    }
+    const build = headers.get("X-Build");
+    if (build && build !== document.body.dataset.build) $("#build").hidden = false;
+    age();
+  }
+
+  // --- When to poll -------------------------------------------------------------------------------------------------
+
+  const choice = $("#cadence");
+  if (choice) {
+    const kept = stored("cadence");
+    if (kept !== null && [...choice.options].some((option) => option.value === kept)) choice.value = kept;
+    choice.addEventListener("change", () => { store("cadence", choice.value); plan(); });
+  }
+  /** Seconds between polls; 0 is paused. */
+  function cadence() {
+    const page = poller();
+    if (!page) return 0;
+    const own = Number(page.dataset.poll) || 15;
+    const chosen = choice && choice.value !== choice.dataset.default ? Number(choice.value) : own;
+    return chosen && "slow" in page.dataset ? Math.max(own, chosen) : chosen;
+  }
+
+  let timer = 0, due = 0, missed = 0, touched = Date.now(), busy = false;
+  for (const kind of ["pointermove", "keydown", "scroll", "touchstart"]) {
+    addEventListener(kind, () => {
+      const rested = Date.now() - touched > REST_MS;
+      touched = Date.now();
+      if (rested) plan(); // back from a rest: the next poll may be a minute away
+    }, { passive: true });
+  }
+
+  function plan(soon) {
+    clearTimeout(timer);
+    if (document.hidden || (!cadence() && !missed)) return;
+    let seconds = cadence() * (Date.now() - touched > REST_MS ? 4 : 1);
+    if (missed) seconds = Math.min(RETRY_S[1], Math.max(RETRY_S[0], Math.min(seconds || 15, 15)) * 2 ** Math.max(0, missed - 2));
+    seconds *= 0.8 + 0.4 * Math.random(); // so that a hundred pages do not ask at once
+    due = Date.now() + (soon ? 0 : seconds * 1e3);
+    timer = setTimeout(poll, due - Date.now());
+  }
+
+  function poll() {
+    if (gone) return refresh();
+    poller()?.dispatchEvent(new Event("poll"));
+    plan();
+  }
+
+  /** Everything that lives on this page, whether or not it moved. */
+  function refresh() {
+    const page = poller();
+    if (!page || busy) return;
+    busy = true;
+    const url = new URL(page.getAttribute("hx-get"), location.href);
+    for (const name of ["ids", "top", "drained"]) url.searchParams.delete(name);
+    url.searchParams.set("seen", "0");
+    htmx.ajax("GET", url.pathname + url.search, { source: page, swap: "none" }).catch(() => {}).finally(() => { busy = false; plan(); });
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) clearTimeout(timer);
+    else if (cadence()) { age(); plan(true); }
+  });
+
+  // --- When the server is gone --------------------------------------------------------------------------------------
+
+  let gone = false;
+  const title = document.title;
+
+  function miss() {
+    missed += 1;
+    const since = heard;
+    plan();
+    if (gone || missed < 2 || Date.now() - since < GONE_MS) return;
+    gone = true;
+    write($("#gone [data-since]"), time(since));
+    show("gone", true);
+    document.body.classList.add("is-gone");
+    document.title = `(${words.gone}) ${title}`;
+    acting(false);
+    age();
+  }
+
+  function back() {
+    missed = 0;
+    if (!gone) return;
+    gone = false;
+    show("gone", false);
+    document.body.classList.remove("is-gone");
+    document.title = title;
+    acting(true);
+    show("back", true);
+    setTimeout(() => show("back", false), 8e3);
+  }
+
+  /** Buttons that act wait until there is somebody to act on. */
+  function acting(can) {
+    for (const button of $$("[data-act]")) {
+      if (can) button.removeAttribute("aria-disabled"); else button.setAttribute("aria-disabled", "true");
+    }
+  }
+
+  const show = (id, on) => { const banner = document.getElementById(id); if (banner) banner.hidden = !on; };
+  function fault(text) {
+    write($("#fault p"), text);
+    show("fault", true);
+  }
+
+  // A gateway that answers for a dead server is no sign of life.
+  const isDead = (status) => status === 502 || status === 503 || status === 504;
+
+  document.addEventListener("htmx:after:request", (event) => {
+    const { status, headers } = event.detail.ctx.response;
+    if (isDead(status)) return miss();
+    hear(headers);
+    back();
+    if (status < 400) { if (!$("#fault").hidden && event.target === poller()) show("fault", false); return; }
+    if (status === 401) return; // HX-Redirect leads to the sign-in page
+    const reason = headers.get("X-Reason");
+    let text = words.fault;
+    try { if (reason) text = decodeURIComponent(reason); } catch { /* not ours */ }
+    event.target.closest?.("dialog")?.close();
+    fault(text);
+  });
+  document.addEventListener("htmx:error", (event) => {
+    // No answer at all: refused, cut, or longer than the time-out. Errors of a swap have an answer.
+    if (!event.detail.ctx?.response) {
+      if (event.target !== poller()) fault(words.fault);
+      event.target.closest?.("dialog")?.close();
+      miss();
+    }
+  });
+
+  // --- After a swap -------------------------------------------------------------------------------------------------
+
+  document.addEventListener("htmx:after:swap", (event) => {
+    const { ctx } = event.detail;
+    if (ctx.response?.status !== 200) return;
+    age();
+    if (gone) acting(false);
+    const source = event.target;
+    if (source.matches?.("#filters")) {
+      const url = new URL(ctx.request.action, location.href);
+      for (const [name, value] of [...url.searchParams]) if (!value) url.searchParams.delete(name);
+      history.replaceState(null, "", url.pathname + url.search);
+      say(`${$("h1")?.textContent.trim()}`);
+    }
+    if (source.dataset?.opens) document.getElementById(source.dataset.opens)?.showModal();
+    if ("closes" in (source.dataset || {})) source.closest("dialog")?.close();
+  });
+
+  const say = (text) => write($("#said"), text);
+
+  // --- Clicks -------------------------------------------------------------------------------------------------------
+
+  document.addEventListener("click", (event) => {
+    const at = (selector) => event.target.closest?.(selector);
+    const act = at("[aria-disabled=true]");
+    if (act) { event.preventDefault(); event.stopPropagation(); return; }
+    if (at("#refresh") && poller()) { event.preventDefault(); refresh(); }
+    if (at("[data-refresh]") && !event.ctrlKey && !event.metaKey) { event.preventDefault(); refresh(); scrollTo({ top: 0 }); }
+    if (at("[data-retry]")) refresh();
+    const close = at("[data-close]");
+    if (close) {
+      const around = close.closest("dialog, .toast, .banner");
+      if (around?.tagName === "DIALOG") { event.preventDefault(); around.close(); }
+      else if (around?.matches(".toast")) around.remove();
+      else if (around) around.hidden = true;
+    }
+    const opener = at("[data-dialog]");
+    if (opener) document.getElementById(opener.dataset.dialog).showModal();
+    const copy = at("[data-copy], [data-copy-text]");
+    if (copy) {
+      const text = copy.dataset.copyText ?? $(copy.dataset.copy).textContent;
+      navigator.clipboard?.writeText(text).then(() => {
+        say(words.copied);
+        copy.classList.add("is-done");
+        setTimeout(() => copy.classList.remove("is-done"), 1500);
+      });
+    }
+  }, true);
+
+  const theme = $("#theme");
+  theme?.addEventListener("change", () => {
+    cookie("theme", theme.value);
+    if (theme.value) document.documentElement.dataset.theme = theme.value;
+    else delete document.documentElement.dataset.theme;
+  });
+
+  // --- Keys ---------------------------------------------------------------------------------------------------------
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
+    if (event.target.matches("input, textarea, select")) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    const links = $$(".rowlink");
+    const here = links.findIndex((link) => link.closest("tr").contains(document.activeElement));
+    const move = (to) => links[Math.max(0, Math.min(links.length - 1, to))]?.focus();
+    const keys = {
+      "/": () => { const box = $("#q"); if (box) { box.focus(); box.select(); } },
+      j: () => move(here + 1),
+      k: () => move(here < 0 ? 0 : here - 1),
+      o: () => links[here]?.click(),
+      r: refresh,
+      "?": () => $("#keys").showModal(),
+    };
+    if (!Object.hasOwn(keys, event.key)) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+
+  setInterval(age, 1e3);
+  age();
+  plan();
+})();

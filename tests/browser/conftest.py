@@ -1,0 +1,88 @@
+"""A real Chromium against Django's live server."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from playwright.sync_api import Browser, Page, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from dashboard.models import User
+
+# Playwright's synchronous face runs an event loop, which Django takes for an asynchronous caller.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+]
+MISSING = "Chromium is not installed: apt-get install chromium (or put `chromium` on the PATH)"
+
+type Opened = Callable[..., Page]
+
+
+def chromium() -> str:
+    system = Path("/usr/bin/chromium")
+    return str(system) if system.exists() else shutil.which("chromium") or ""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if not path:
+        if os.environ.get("CI") == "true":
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, live_server: LiveServer) -> Iterator[Opened]:
+    """Opens a page as somebody. Whatever breaks the content policy or throws in any of them fails the test."""
+    contexts = []
+    complaints: list[str] = []
+
+    def open_as(user: User, path: str, *, width: int = 1440, theme: Any = "light", clock: bool = False) -> Page:
+        client = Client()
+        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        context = browser.new_context(
+            base_url=live_server.url,
+            viewport={"width": width, "height": 844},
+            color_scheme=theme,
+            timezone_id="UTC",
+            locale="en-GB",
+        )
+        contexts.append(context)
+        name = settings.SESSION_COOKIE_NAME
+        context.add_cookies(
+            [
+                {"name": name, "value": client.cookies[name].value, "url": live_server.url},
+                {"name": "zone", "value": "UTC", "url": live_server.url},
+            ]
+        )
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        if clock:
+            page.clock.install()
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        return page
+
+    yield open_as
+    for context in contexts:
+        context.close()
+    assert complaints == []

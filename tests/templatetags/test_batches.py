@@ -1,0 +1,94 @@
+"""How numbers, times, names and the request bar are written."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.templatetags import batches as tags
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3600, "1 h"),
+        (47_460, "13 h 11 min"),
+        (86_400, "24 h"),
+        (172_800, "2 d"),
+        (187_200, "2 d 4 h"),
+    ],
+)
+def test_a_duration_has_its_two_largest_units(seconds: float, words: str) -> None:
+    assert tags.duration(seconds) == words
+    assert tags.duration(timedelta(seconds=seconds)) == words
+
+
+def test_what_is_not_known_is_written_as_nothing() -> None:
+    assert tags.number(None) == ""
+    assert tags.duration(None) == ""
+    assert tags.ago(None) == ""
+    assert tags.clock(None) == ""
+
+
+def test_numbers_are_grouped() -> None:
+    assert tags.number(1_204_331) == "1,204,331"
+
+
+def test_a_time_of_another_day_says_so() -> None:
+    noon = timezone.localtime().replace(hour=12, minute=5, second=9)
+    assert tags.clock_words(noon) == "12:05"
+    assert tags.clock_words(noon, "s") == "12:05:09"
+    assert tags.clock_words(noon + timedelta(days=1)) == "12:05 +1 d"
+    assert re.fullmatch(r"\d+ \w{3}( \d{4})? 12:05", tags.clock_words(noon - timedelta(days=1)))
+
+
+def test_a_time_to_come_counts_down() -> None:
+    assert ">in 59 s<" in tags.ago(timezone.now() + timedelta(seconds=59.9))
+    assert ">1 min ago<" in tags.ago(timezone.now() - timedelta(seconds=61))
+
+
+def test_a_name_shortens_in_the_middle_and_is_escaped() -> None:
+    assert tags.mid("nightly-eval-2026-11-21") == "<span>nightly-eval-2</span><span>026-11-21</span>"
+    assert tags.mid("short") == "<span>short</span>"
+    assert "<script" not in tags.mid("<script>alert(1)</script>")
+
+
+def test_an_id_is_shown_by_its_end() -> None:
+    assert tags.short_id("batch_6920a4c1e5d27") == "4c1e5d27"
+    assert tags.short_id("b-1") == "b-1"
+
+
+def test_a_label_of_the_bar_is_escaped() -> None:
+    assert '"><b>' not in tags.draw_bar(1, 1, 0, label='"><b>')
+
+
+def test_an_unknown_total_is_hatched_and_has_no_share() -> None:
+    drawn = tags.draw_bar(0, 0, 0, live=True)
+    assert 'class="lost"' in drawn
+    assert 'class="done"' not in drawn
+    assert 'class="rest"' not in drawn
+
+
+@given(
+    total=st.integers(1, 10**9),
+    done=st.integers(0, 10**9),
+    failed=st.integers(0, 10**9),
+    lost=st.integers(0, 10**9),
+    live=st.booleans(),
+)
+def test_the_parts_of_a_bar_fit_into_it(total: int, done: int, failed: int, lost: int, live: bool) -> None:  # noqa: FBT001
+    full, fail, miss = tags.parts(total, done, failed, lost, live=live)
+    assert full >= 0
+    assert fail >= 0
+    assert miss >= 0
+    assert full + fail + miss <= 100.000001
+    if failed:
+        assert fail >= 1.4, "a failure is never too thin to be seen"
+    if live and done < total:
+        assert full < 100, "what runs never looks done"

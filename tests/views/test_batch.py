@@ -1,0 +1,251 @@
+"""/batches/<pk>/ and its cancel: what the page of one batch promises."""
+
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from dashboard.models import Act, Batch, Connection, Transition, User
+from dashboard.models.batch import GRACE
+from dashboard.views.batch import pretty
+from tests.batches_made import batch_made, connection_made, counts, everything_made
+from tests.cast import ClientOf
+
+HTMX = {"HX-Request": "true"}
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def desk(ana: User, client_of: ClientOf) -> Client:
+    return client_of(ana)
+
+
+@pytest.fixture
+def prod(db: None) -> Connection:
+    """Nothing listens there: an act gets a quick and certain refusal."""
+    return connection_made(base_url="http://127.0.0.1:9/v1", auth_style="none")
+
+
+def get(client: Client, address: str) -> str:
+    answer = client.get(address)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def poll_of(page: str, batch: Batch) -> str:
+    found = re.search(r'id="poll"[^>]* hx-get="([^"]*)"', page)
+    assert found
+    return f"/batches/{batch.pk}/{unescape(found[1])}"
+
+
+# --- What it says -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("running", ["1,192 of 1,500 requests processed.", "12 failed.", "308"]),
+        ("partial", ["97 of 100 requests completed.", "3 failed."]),
+        ("lost", ["4,981 of 5,000 requests completed.", "7 failed.", "12 are neither completed nor failed."]),
+        ("succeeded", ["All 800 requests completed.", "1,204,331", "400,000 cached"]),
+        ("all_failed", ["None of 800 requests completed", "model_not_found"]),
+        ("invalid", ["did not pass validation", "212", "invalid_json_line"]),
+        ("expired", ["812 of 1,000 requests completed and are usable."]),
+        ("cancelled", ["40 of 900 requests completed and are usable."]),
+        ("none", ["without a single request"]),
+        ("uncounted", ["not how its requests ended"]),
+        ("validating", ["has not said yet how many requests"]),
+        ("unknown", ["queued_local"]),
+        ("gone", ["no longer shows this batch"]),
+        ("overdue", ["the vendor has not called it expired"]),
+    ],
+)
+def test_the_first_sentence_is_true(desk: Client, key: str, words: list[str]) -> None:
+    made = everything_made()
+    page = get(desk, f"/batches/{made[key].pk}/")
+    for word in words:
+        assert word in page
+
+
+def test_an_unknown_total_has_no_share(desk: Client, prod: Connection) -> None:
+    for columns in ({}, counts(0, 0)):
+        batch = batch_made(prod, "in_progress", **columns)
+        page = get(desk, f"/batches/{batch.pk}/")
+        assert 'class="lost"' in page
+        assert "%</" not in page.split('class="counts"')[1].split("</div>")[0]
+
+
+def test_skipped_steps_and_times_out_of_order_are_said(desk: Client, prod: Connection) -> None:
+    at = timezone.now() - timedelta(hours=3)
+    batch = batch_made(
+        prod, "completed", created_at=at, in_progress_at=at - timedelta(minutes=5), completed_at=at + timedelta(hours=1)
+    )
+    page = get(desk, f"/batches/{batch.pk}/")
+    assert "skipped" in page
+    assert "earlier than the step before it" in page
+
+
+def test_missing_times_are_no_reason_to_fail(desk: Client, prod: Connection) -> None:
+    batch = batch_made(
+        prod,
+        "completed",
+        created_at=None,
+        in_progress_at=None,
+        expires_at=None,
+        finished_at=None,
+        completed_at=None,
+        ordered_at=timezone.now(),
+        refresh_until=None,
+    )
+    assert "time not reported by the vendor" in get(desk, f"/batches/{batch.pk}/")
+
+
+def test_metadata_leads_to_the_list_of_its_like(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod, metadata={"team": "search-quality", "note": "two words"})
+    page = get(desk, f"/batches/{batch.pk}/")
+    assert "?q=search-quality" in page
+    assert "?q=%22two+words%22" in page
+    assert f'id="row-{batch.pk}"' in get(desk, "/batches/?q=%22two+words%22")
+
+
+def test_hostile_words_are_never_markup(desk: Client, prod: Connection) -> None:
+    evil = '<img src=x onerror="alert(1)">"]}'
+    batch = batch_made(
+        prod, "failed", name=evil, owner=evil, remote_id=evil, metadata={evil: evil}, oddities=[evil], model=evil,
+        errors=[{"code": evil, "message": evil, "param": evil, "line": evil}, "not an object", None],
+        payload=evil.encode(),
+    )  # fmt: skip
+    Act.objects.create(batch=batch, kind="cancel", state="refused", who=evil, began_at=timezone.now(), words=evil)
+    for page in (get(desk, f"/batches/{batch.pk}/"), get(desk, f"/batches/{batch.pk}/cancel/")):
+        assert "<img" not in page
+
+
+def test_the_raw_object_keeps_every_digit(desk: Client, prod: Connection) -> None:
+    sent = b'{"n": 123456789012345678901234567890, "f": 1.10, "e": [], "s": "a \\"b\\": [1,2]", "l": [1, 2.50]}'
+    shown = pretty(sent)
+    assert '"n": 123456789012345678901234567890,' in shown
+    assert '"f": 1.10,' in shown
+    assert '"e": [],' in shown
+    assert '"s": "a \\"b\\": [1,2]",' in shown
+    assert "    2.50\n  ]\n}" in shown
+    assert pretty(b"<html>") == "<html>"
+
+
+def test_what_was_seen_and_done_stands_newest_first(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod, "in_progress")
+    Transition.objects.create(
+        batch=batch, old_status="in_progress", new_status="cancelling", noticed_at=timezone.now(), source="act"
+    )
+    Act.objects.create(
+        batch=batch, kind="cancel", state="accepted", who="Mei", began_at=timezone.now() + timedelta(seconds=1)
+    )
+    seen = get(desk, f"/batches/{batch.pk}/").split('class="seen"')[1]
+    assert seen.index("Cancel by Mei") < seen.index("Cancelling") < seen.index("First seen")
+
+
+@pytest.mark.parametrize("address", ["/batches/999999/", "/batches/999999/cancel/"])
+def test_an_unknown_batch_is_not_found(desk: Client, address: str) -> None:
+    assert desk.get(address).status_code == 404
+
+
+# --- Polls ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_open_batch_is_asked_for_every_five_seconds_and_a_finished_one_rarely(
+    desk: Client, prod: Connection
+) -> None:
+    now = timezone.now()
+    fast, slow = 'data-poll="5"', 'data-poll="60"'
+    assert fast in get(desk, f"/batches/{batch_made(prod).pk}/")
+    in_grace = batch_made(prod, "completed", finished_at=now - GRACE / 2)
+    assert fast in get(desk, f"/batches/{in_grace.pk}/")
+    ended = batch_made(prod, "completed", finished_at=now - 2 * GRACE)
+    assert slow in get(desk, f"/batches/{ended.pk}/")
+
+
+def test_a_poll_replaces_the_batch_only_when_it_moved(desk: Client, prod: Connection) -> None:
+    batch, other = batch_made(prod), batch_made(prod)
+    address = poll_of(get(desk, f"/batches/{batch.pk}/"), batch)
+    assert desk.get(address, headers=HTMX).status_code == 204
+    for moved, expected in ((other, False), (batch, True)):
+        prod.revision += 1
+        prod.save()
+        Batch.objects.filter(pk=moved.pk).update(revision=prod.revision)
+        answer = desk.get(address, headers=HTMX).content.decode()
+        assert ('hx-target="#batch"' in answer) is expected
+        assert "<dialog" not in answer
+        address = poll_of(answer, batch)
+
+
+# --- Cancel -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_confirmation_names_the_batch(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod, "in_progress", name="nightly-eval", **counts(100, 40, 2))
+    page = get(desk, f"/batches/{batch.pk}/cancel/")
+    assert "Cancel nightly-eval?" in page
+    assert "40 completed, 2 failed" in page
+    assert "about 58 requests" in page
+    assert not Act.objects.exists()
+
+
+def test_a_viewer_has_no_button_and_may_not_cancel(vic: User, prod: Connection, client_of: ClientOf) -> None:
+    batch, client = batch_made(prod), client_of(vic)
+    assert "Cancel batch" not in get(client, f"/batches/{batch.pk}/")
+    answer = client.post(f"/batches/{batch.pk}/cancel/")
+    assert answer.status_code == 403
+    assert "operator" in answer.content.decode()
+    assert not Act.objects.exists()
+
+
+@pytest.mark.parametrize("key", ["succeeded", "cancelling", "gone", "cancelled"])
+def test_what_cannot_be_cancelled_is_greyed_with_the_reason(desk: Client, key: str) -> None:
+    batch = everything_made()[key]
+    page = get(desk, f"/batches/{batch.pk}/")
+    assert 'aria-disabled="true" aria-describedby="why-not"' in page
+    assert 'id="why-not"' in page
+    assert f"/batches/{batch.pk}/cancel/" not in page
+
+
+def test_an_installation_that_only_shows_cancels_nothing(desk: Client, prod: Connection, settings: Settings) -> None:
+    settings.READ_ONLY = True
+    batch = batch_made(prod)
+    assert "This installation only shows" in get(desk, f"/batches/{batch.pk}/")
+    assert desk.post(f"/batches/{batch.pk}/cancel/").status_code == 405
+    assert not Act.objects.exists()
+
+
+def test_without_javascript_a_cancel_leads_back_with_a_message(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod, name="nightly-eval")
+    answer = desk.post(f"/batches/{batch.pk}/cancel/", follow=True)
+    assert answer.redirect_chain == [(f"/batches/{batch.pk}/", 302)]
+    page = answer.content.decode()
+    act = Act.objects.get()
+    assert act.who == "ana"
+    assert 'class="toast"' in page
+    assert "Not cancelled." in page or "Unknown whether" in page
+    assert "Cancel by ana" in page
+
+
+def test_with_htmx_a_cancel_answers_with_the_changed_pieces_and_a_note(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod)
+    answer = desk.post(f"/batches/{batch.pk}/cancel/", headers=HTMX)
+    assert answer.status_code == 200
+    page = answer.content.decode()
+    assert 'hx-target="#batch"' in page
+    assert 'hx-target="#toasts"' in page
+    assert "<html" not in page
+
+
+def test_an_open_act_says_who_asked(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod)
+    state: Any = Act.State.UNKNOWN
+    Act.objects.create(batch=batch, kind="cancel", state=state, who="Mei", began_at=timezone.now())
+    page = get(desk, f"/batches/{batch.pk}/")
+    assert "Cancel by Mei" in page
+    assert "A cancel is under way already." in page
