@@ -1,0 +1,252 @@
+"""What the connections page says about one connection, and the sentence above them all."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+from urllib.parse import urlsplit
+
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from dashboard.insight.causes import cause_of
+from dashboard.insight.pulse import health_of
+from dashboard.insight.syncs import Hour, Tally, hour_of, hours_of, tallies_of
+from dashboard.models import Connection, Refusal
+from dashboard.templatetags.batches import clock_words, duration
+
+Health = Connection.Health
+REFUSALS_SHOWN = 20
+SKEW_SHOWN = 30.0  # seconds that a vendor's clock may be off before it is worth a word
+SENTENCES_SHOWN = 3
+
+# Each health as one of the drawn states: an icon, a colour and a shape.
+STATES = {
+    Health.NEW: "validating",
+    Health.IMPORTING: "in_progress",
+    Health.IN_STEP: "succeeded",
+    Health.STALE: "stale",
+    Health.LOST: "failed",
+    Health.PAUSED: "stalled",
+}
+
+REASONS = {
+    "no_id": gettext_lazy("Has no id"),
+    "bad_id": gettext_lazy("Has an id that cannot be one"),
+    "no_status": gettext_lazy("Has no status"),
+    "not_a_batch": gettext_lazy("Says that it is something else than a batch"),
+    "not_an_object": gettext_lazy("Is not an object"),
+    "unreadable": gettext_lazy("Could not be read"),
+    "looks_like_mistral": gettext_lazy("Is a batch of Mistral's API, which needs another dialect"),
+    "looks_like_anthropic": gettext_lazy("Is a batch of Anthropic's API, which needs another dialect"),
+    "looks_like_vector_store": gettext_lazy("Is a file batch of a vector store"),
+    "too_deep": gettext_lazy("Is nested too deeply"),
+    "too_large": gettext_lazy("Is too large"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Records that were left out for one reason, as the page shows them."""
+
+    reason: str
+    excerpt: str
+    times: int
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One connection with everything that its card shows."""
+
+    connection: Connection
+    health: str
+    state: str
+    word: str
+    cause: str  # why it fails, in words; empty while it does not
+    hour: Hour
+    tally: Tally
+    refused: tuple[Refused, ...]
+
+    @classmethod
+    def of(cls, connection: Connection, now: datetime) -> Self:
+        only = [connection]
+        return cls.made(connection, now, hours_of(only, now), tallies_of(only), refused_of(only))
+
+    @classmethod
+    def made(
+        cls,
+        connection: Connection,
+        now: datetime,
+        hours: dict[int, Hour],
+        tallies: dict[int, Tally],
+        refused: dict[int, list[Refused]],
+    ) -> Self:
+        health = health_of(connection, now)
+        state, word, cause = state_of(connection, health, now)
+        return cls(
+            connection=connection,
+            health=health,
+            state=state,
+            word=word,
+            cause=cause,
+            hour=hours.get(connection.pk) or hour_of([], now),
+            tally=tallies.get(connection.pk, Tally()),
+            refused=tuple(refused.get(connection.pk, ())),
+        )
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.connection.base_url).netloc
+
+    @property
+    def key(self) -> str:
+        """Where the key is, in words. Never more of it than its last four characters."""
+        connection = self.connection
+        if connection.key_env:
+            return _("key from %(name)s") % {"name": connection.key_env}
+        if connection.auth_style == Connection.AuthStyle.NONE:
+            return _("no key needed")
+        if connection.key_is_lost:
+            return _("key must be entered again")
+        if not connection.sealed_key:
+            return _("no key entered")
+        return _("key ends %(last4)s") % {"last4": connection.key_last4} if connection.key_last4 else _("key stored")
+
+    @property
+    def act_key(self) -> str:
+        connection = self.connection
+        if not connection.sealed_act_key or connection.key_is_lost:
+            return ""
+        if not connection.act_key_last4:
+            return _("another for cancelling")
+        return _("another for cancelling, ends %(last4)s") % {"last4": connection.act_key_last4}
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When it is synced next; None when it is paused or due already, for the tick comes within seconds."""
+        at = self.connection.next_sync_at
+        return at if at and at > timezone.now() and not self.connection.paused_at else None
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether its numbers are those of the last good sync rather than of now."""
+        return self.health in {Health.STALE, Health.LOST, Health.PAUSED}
+
+    @property
+    def tries(self) -> str:
+        failures = self.connection.failures
+        if not failures or not self.connection.failing_since:
+            return ""
+        return ngettext("%(count)s try since %(time)s.", "%(count)s tries since %(time)s.", failures) % {
+            "count": number_format(failures),
+            "time": clock_words(self.connection.failing_since),
+        }
+
+    @property
+    def traits(self) -> list[str]:
+        """What was learned about the vendor, where it explains what the page shows."""
+        connection, learned = self.connection, []
+        if connection.list_is_stale:
+            learned.append(_("Its list lags behind the batches themselves, so open ones are asked for one by one."))
+        if connection.list_lacks_counts:
+            learned.append(_("Its list leaves out the request counts, so open batches are asked for one by one."))
+        offset = connection.clock_offset or 0.0
+        if abs(offset) > SKEW_SHOWN:
+            words = _("Its clock is %(by)s ahead of ours.") if offset > 0 else _("Its clock is %(by)s behind ours.")
+            learned.append(words % {"by": duration(abs(offset))})
+        return learned
+
+
+def cards_of(connections: list[Connection], now: datetime) -> list[Card]:
+    """Every card, with three queries whatever their number."""
+    hours, tallies, refused = hours_of(connections, now), tallies_of(connections), refused_of(connections)
+    return [Card.made(connection, now, hours, tallies, refused) for connection in connections]
+
+
+def refused_of(connections: Iterable[Connection]) -> dict[int, list[Refused]]:
+    """The latest refusals of each; how many are kept is limited by the sync."""
+    found: dict[int, list[Refused]] = {connection.pk: [] for connection in connections}
+    for row in Refusal.objects.filter(connection__in=found).order_by("-last_seen_at", "-pk"):
+        own = found[row.connection_id]
+        if len(own) < REFUSALS_SHOWN:
+            reason = str(REASONS.get(row.reason, row.reason))
+            own.append(Refused(reason, row.excerpt or row.remote_id, row.times, row.last_seen_at))
+    return found
+
+
+def state_of(connection: Connection, health: str, now: datetime) -> tuple[str, str, str]:
+    """The drawn state, the word beside it, and the cause of a failure."""
+    cause = cause_of(connection.error_kind) if connection.error_kind else ""
+    word = str(Health(health).label)
+    if connection.key_is_lost:
+        return "risk", _("Key lost"), cause_of("key_lost")
+    if health in {Health.PAUSED, Health.STALE, Health.LOST} or not connection.failures:
+        return STATES[Health(health)], word, "" if health == Health.PAUSED else cause
+    # Failing, but not for so long that its data are stale.
+    if connection.error_kind == "rate_limited" and connection.next_sync_at and connection.next_sync_at > now:
+        return "stalled", _("Slowed until %(time)s") % {"time": clock_words(connection.next_sync_at)}, cause
+    return "risk", _("Last try failed"), cause
+
+
+# --- The sentence above them all --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lede:
+    head: str
+    rest: str
+
+
+def lede_of(cards: list[Card]) -> Lede | None:
+    """One true sentence about all of them, then one about each that is not well, the worst first."""
+    if not cards:
+        return None
+    good = sum(card.health == Health.IN_STEP and not card.connection.key_is_lost for card in cards)
+    if good == len(cards):
+        head = ngettext("%(name)s is in step.", "All %(total)s connections are in step.", good)
+    else:
+        head = ngettext(
+            "%(good)s of %(total)s connections is in step.", "%(good)s of %(total)s connections are in step.", good
+        )
+        if len(cards) == 1:
+            head = _("%(name)s is not in step.")
+    worst = [Health.LOST, Health.STALE, Health.PAUSED, Health.IMPORTING, Health.NEW, Health.IN_STEP]
+    troubled = sorted(cards, key=lambda card: (not card.connection.key_is_lost, worst.index(Health(card.health))))
+    said = [sentence for card in troubled if (sentence := sentence_of(card))]
+    more = len(said) - SENTENCES_SHOWN
+    if more > 0:
+        said[SENTENCES_SHOWN:] = [ngettext("%(n)d more is below.", "%(n)d more are below.", more) % {"n": more}]
+    numbers = {"good": number_format(good), "total": number_format(len(cards)), "name": cards[0].connection.name}
+    return Lede(head % numbers, " ".join(said))
+
+
+def sentence_of(card: Card) -> str:
+    connection = card.connection
+    said = {
+        "name": connection.name,
+        "time": clock_words(connection.synced_at) if connection.synced_at else "",
+        "by": connection.paused_by,
+    }
+    if connection.key_is_lost:
+        return _("The key of %(name)s must be entered again.") % said
+    match card.health:
+        case Health.LOST if connection.synced_at:
+            words = _("%(name)s has not answered since %(time)s; what is known of its batches is frozen at that time.")
+        case Health.LOST:
+            words = _("%(name)s has never answered.")
+        case Health.STALE if connection.synced_at:
+            words = _("%(name)s was last in step at %(time)s; what is known of its batches is as of then.")
+        case Health.STALE:
+            words = _("%(name)s has not answered yet.")
+        case Health.PAUSED:
+            words = _("%(name)s is paused by %(by)s.")
+        case Health.IMPORTING:
+            words = _("%(name)s is being read for the first time.")
+        case Health.NEW:
+            words = _("%(name)s waits for its first sync.")
+        case _:
+            words = _("The last try to reach %(name)s failed.") if connection.failures else ""
+    return words % said

@@ -1,0 +1,253 @@
+"""The connections page: what it says of each sync, and every change that an admin can make."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+from django.conf import LazySettings
+from django.test import Client
+from django.utils import timezone
+
+from dashboard.models import AuditEntry, Batch, Connection, Counter, Refusal, SyncRun, Transition
+from tests.batches_made import batch_made
+
+OTHER = "sk-MARKER-other-key-wxyz"
+HTMX = {"HX-Request": "true"}
+
+
+def page(client: Client) -> str:
+    return client.get("/connections/").content.decode()
+
+
+# --- What it says -----------------------------------------------------------------------------------------------------
+
+
+def test_without_a_connection_it_says_how_to_get_one(admin: Client, viewer: Client) -> None:
+    assert "manage.py up --demo" in page(admin)
+    assert "Add a connection" in page(admin)
+    assert "An admin adds the first one" in page(viewer)
+    assert "Add a connection" not in page(viewer)
+
+
+def test_it_begins_with_a_true_sentence(viewer: Client, prod: Connection) -> None:
+    assert "<b>OpenAI / prod is in step.</b>" in page(viewer)
+    lost = Connection.objects.create(
+        name="OGX / lab",
+        base_url="http://ogx.lab:8321/v1",
+        auth_style="none",
+        synced_at=timezone.now() - timedelta(hours=2),
+        imported_at=timezone.now(),
+        failures=4,
+        failing_since=timezone.now() - timedelta(hours=2),
+        error_kind="timeout",
+    )
+    text = page(viewer)
+    assert "<b>1 of 2 connections is in step.</b> OGX / lab has not answered since" in text
+    assert "4 tries since" in text
+    assert "did not answer in time" in text
+    assert "no key needed" in text
+    assert f'id="connection-{lost.pk}"' in text
+
+
+def test_viewers_see_no_button(viewer: Client, prod: Connection) -> None:
+    text = page(viewer)
+    for word in ("Test connection", "Pause sync", "Edit", "Delete"):
+        assert word not in text
+
+
+def test_numbers_come_from_rows_alone(viewer: Client, prod: Connection) -> None:
+    text = page(viewer)
+    assert "No sync was tried in the last hour" in text
+    assert "unknown" in text
+    now = timezone.now()
+    for minutes, ending, seconds in ((3, "good", 1.0), (2, "good", 1.2), (1, "failed", 10.0), (4, "good", 9.0)):
+        SyncRun.objects.create(
+            connection=prod,
+            kind="cycle",
+            began_at=now - timedelta(minutes=minutes),
+            seconds=seconds,
+            requests=15,
+            ending=ending,
+        )
+    Counter.objects.create(connection=prod, status="in_progress", outcome="open", batches=14)
+    Counter.objects.create(connection=prod, status="completed", outcome="succeeded", batches=997)
+    text = page(viewer)
+    assert "4 syncs in the last hour: 2 good, 1 slow, 1 failed" in text
+    assert "<dd>14</dd>" in text
+    assert "<dd>1,011</dd>" in text
+    assert "1.0 <small>/ min</small>" in text
+    assert text.count('<rect class="bad"') == text.count('<rect class="slow"') == 1
+
+
+def test_the_first_import_shows_its_progress(viewer: Client, prod: Connection) -> None:
+    Connection.objects.update(imported_at=None, import_count=12_300)
+    assert "12,300 batches so far" in page(viewer)
+
+
+def test_what_was_learned_is_said_in_words(viewer: Client, prod: Connection) -> None:
+    Connection.objects.update(list_is_stale=True, list_lacks_counts=True, clock_offset=-95.0)
+    text = page(viewer)
+    assert "lags behind" in text
+    assert "leaves out the request counts" in text
+    assert "1 min behind ours" in text
+    Connection.objects.update(clock_offset=29.0)
+    assert "ahead of ours" not in page(viewer)
+
+
+def test_left_out_records_are_shown_and_escaped(viewer: Client, prod: Connection) -> None:
+    now = timezone.now()
+    Refusal.objects.create(
+        connection=prod,
+        reason="no_status",
+        excerpt="<script>alert(1)</script>",
+        times=3,
+        first_seen_at=now,
+        last_seen_at=now,
+    )
+    text = page(viewer)
+    assert "Has no status" in text
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+
+
+def test_a_vendors_words_are_escaped(viewer: Client, prod: Connection) -> None:
+    Connection.objects.update(
+        failures=1, failing_since=timezone.now(), error_kind="refused", error_words="<img src=x onerror=alert(1)>"
+    )
+    assert "<img" not in page(viewer)
+
+
+def test_a_lost_key_is_said(viewer: Client, prod: Connection, settings: LazySettings) -> None:
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    text = page(viewer)
+    assert "key must be entered again" in text
+    assert "The key of OpenAI / prod must be entered again." in text
+
+
+def test_a_key_from_the_environment_is_named_and_not_shown(viewer: Client, prod: Connection) -> None:
+    Connection.objects.update(key_env="OPENAI_API_KEY", sealed_key="", key_last4="")
+    assert "key from OPENAI_API_KEY" in page(viewer)
+
+
+def test_the_page_costs_the_same_whatever_it_holds(
+    viewer: Client, prod: Connection, django_assert_max_num_queries: Callable[[int], object], settings: LazySettings
+) -> None:
+    settings.PULSE_SECONDS = 60.0
+    for number in range(12):
+        Connection.objects.create(name=f"c{number}", base_url="http://127.0.0.1:9", auth_style="none")
+    page(viewer)
+    with django_assert_max_num_queries(11):  # type: ignore[attr-defined]
+        page(viewer)
+
+
+def test_a_sync_without_any_change_reaches_an_open_page(viewer: Client, prod: Connection) -> None:
+    token = viewer.get("/connections/").context["token"]
+    assert viewer.get("/connections/", {"seen": token}, headers=HTMX).status_code == 204
+    Connection.objects.update(synced_at=timezone.now())
+    assert viewer.get("/connections/", {"seen": token}, headers=HTMX).status_code == 200
+
+
+def test_time_alone_reaches_an_open_page(viewer: Client, prod: Connection) -> None:
+    token = viewer.get("/connections/").context["token"]
+    # As if five minutes had passed without a sync, and without a tick that writes it down.
+    Connection.objects.update(cadence=1, synced_at=prod.synced_at)
+    assert viewer.get("/connections/", {"seen": token}, headers=HTMX).status_code == 204
+    Connection.objects.update(synced_at=timezone.now() - timedelta(minutes=5))
+    answer = viewer.get("/connections/", {"seen": token}, headers=HTMX)
+    assert "Stale" in answer.content.decode()
+
+
+# --- Test -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_test_button_answers_in_a_sentence_in_place(admin: Client, prod: Connection) -> None:
+    Connection.objects.update(base_url="http://127.0.0.1:9/v1")
+    answer = admin.post(f"/connections/{prod.pk}/test/", headers=HTMX)
+    assert answer.status_code == 200
+    assert "cannot be reached" in answer.content.decode()
+    assert b"<html" not in answer.content
+
+
+def test_the_test_button_works_without_javascript(admin: Client, prod: Connection) -> None:
+    Connection.objects.update(base_url="http://127.0.0.1:9/v1")
+    answer = admin.post(f"/connections/{prod.pk}/test/", follow=True)
+    assert "cannot be reached" in answer.content.decode()
+
+
+# --- Pause ------------------------------------------------------------------------------------------------------------
+
+
+def test_pausing_says_who_and_when_and_resuming_syncs_soon(admin: Client, prod: Connection) -> None:
+    url = f"/connections/{prod.pk}/pause/"
+    assert admin.post(url).status_code == 302
+    paused = Connection.objects.get()
+    assert (paused.paused_by, paused.revision) == ("mei", prod.revision + 1)
+    assert "By mei," in page(admin)
+    admin.post(url)
+    assert Connection.objects.get().revision == paused.revision, "pausing twice changes nothing"
+    admin.post(url, {"resume": "1"})
+    resumed = Connection.objects.get()
+    assert (resumed.paused_at, resumed.paused_by, resumed.next_sync_at) == (None, "", None)
+    assert list(AuditEntry.objects.values_list("verb", flat=True)) == ["connection.pause", "connection.resume"]
+
+
+def test_pausing_answers_htmx_with_the_changed_card(admin: Client, prod: Connection) -> None:
+    answer = admin.post(f"/connections/{prod.pk}/pause/", headers=HTMX)
+    assert answer.content.decode().strip().startswith(f'<section class="conn" id="connection-{prod.pk}"')
+    assert "Resume sync" in answer.content.decode()
+
+
+# --- Delete -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_question_names_the_connection_and_its_batches(admin: Client, prod: Connection) -> None:
+    batch_made(prod, "completed")
+    text = admin.get(f"/connections/{prod.pk}/delete/").content.decode()
+    assert "Delete the connection OpenAI / prod?" in text
+    assert "It has 1 batch here." in text
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"history": "drop"}, {"name": "OpenAI / prod"}, {"history": "drop", "name": "x"}]
+)
+def test_nothing_is_deleted_by_half_an_answer(admin: Client, prod: Connection, given: dict[str, str]) -> None:
+    answer = admin.post(f"/connections/{prod.pk}/delete/", given)
+    assert answer.status_code == 200
+    assert answer.context["mistakes"]
+    assert Connection.objects.kept().count() == 1
+
+
+def test_keeping_the_history_wipes_the_keys_and_leaves_name_and_batches(admin: Client, prod: Connection) -> None:
+    batch_made(prod, "completed")
+    prod.set_act_key(OTHER)
+    prod.extra_headers, prod.claim_token = {"X-Team": "search"}, "held"
+    prod.save()
+    admin.post(f"/connections/{prod.pk}/delete/", {"history": "keep", "name": prod.name})
+    after = Connection.objects.get()
+    assert after.retired_at
+    assert (after.sealed_key, after.sealed_act_key, after.key_last4, after.extra_headers) == ("", "", "", {})
+    assert after.claim_token == "", "a sync at work may not write any more"
+    assert Batch.objects.count() == 1
+    assert not Connection.objects.due(timezone.now()).exists()
+    assert "Removed, history kept" in page(admin)
+    assert admin.get(f"/connections/{prod.pk}/").status_code == 404
+    assert AuditEntry.objects.get().detail == "keep history, 1 batches"
+
+
+def test_dropping_the_history_leaves_nothing(admin: Client, prod: Connection) -> None:
+    for _ in range(7):
+        batch_made(prod, "completed")
+    admin.post(f"/connections/{prod.pk}/delete/", {"history": "drop", "name": prod.name})
+    assert not Connection.objects.exists()
+    assert not Batch.objects.exists()
+    assert not Transition.objects.exists()
+
+
+def test_a_kept_history_can_be_dropped_later(admin: Client, prod: Connection) -> None:
+    batch_made(prod, "completed")
+    url = f"/connections/{prod.pk}/delete/"
+    admin.post(url, {"history": "keep", "name": prod.name})
+    assert "Drop what is kept of OpenAI / prod?" in admin.get(url).content.decode()
+    admin.post(url, {"name": prod.name})
+    assert not Batch.objects.exists()
