@@ -1,7 +1,9 @@
 """Who may see and do what: the one table of rights, as Django groups and permissions."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.backends import ModelBackend
+from django.db.models import Q, StringAgg, Value
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -66,3 +68,26 @@ def make_roles() -> None:
     for role in ROLES:
         group, _made = Group.objects.get_or_create(name=role)
         group.permissions.set([known[right] for right in rights_of(role)])
+
+
+class Roles(ModelBackend):
+    """Django's own, but a person comes with the rights of their groups in one query, where Django asks three times.
+
+    Rights are held by groups alone: what stands on a single person is not read.
+    """
+
+    def get_user(self, user_id: Any) -> "User | None":
+        from dashboard.models import User
+
+        ours = Q(groups__permissions__content_type__app_label="dashboard")
+        rights = StringAgg("groups__permissions__codename", Value(","), filter=ours)
+        user = User.objects.annotate(rights=rights).filter(pk=user_id).first()
+        return user if user is not None and self.user_can_authenticate(user) else None
+
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+        if not user_obj.is_active or user_obj.is_anonymous or obj is not None or user_obj.is_superuser:
+            return super().get_all_permissions(user_obj, obj)
+        if not hasattr(user_obj, "rights"):
+            # Somebody who did not come through a session.
+            user_obj.rights = ",".join(codename.partition(".")[2] for codename in self.get_group_permissions(user_obj))
+        return {f"dashboard.{codename}" for codename in (user_obj.rights or "").split(",") if codename}

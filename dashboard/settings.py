@@ -221,7 +221,7 @@ CELERY_TIMEZONE = "UTC"
 AUTH_USER_MODEL = "dashboard.User"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+    "dashboard.access.Roles",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -49,7 +49,7 @@ def client_of() -> ClientOf:
 
     def of(user: User) -> Client:
         client = Client()
-        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(user, backend="dashboard.access.Roles")
         return client
 
     return of

@@ -112,7 +112,7 @@ def first(request: HttpRequest) -> HttpResponse:
             if admin is None:
                 response = render(request, "sign_in/spent.html", {"has_admin": somebody_is_admin()}, status=410)
             else:
-                auth.login(request, admin, backend="django.contrib.auth.backends.ModelBackend")
+                auth.login(request, admin, backend="dashboard.access.Roles")
                 response = redirect("home")
         else:
             response = render(request, "sign_in/first.html", {"form": form, "token": token})

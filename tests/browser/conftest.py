@@ -57,7 +57,7 @@ def opened(browser: Browser, live_server: LiveServer) -> Iterator[Opened]:
 
     def open_as(user: User, path: str, *, width: int = 1440, theme: Any = "light", clock: bool = False) -> Page:
         client = Client()
-        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(user, backend="dashboard.access.Roles")
         context = browser.new_context(
             base_url=live_server.url,
             viewport={"width": width, "height": 844},

@@ -121,7 +121,7 @@ def test_the_500_page_falls_back_to_words_when_it_breaks_too(settings: LazySetti
 
 def test_a_form_without_its_token_says_to_reload(client_of: ClientOf, vic: User) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.force_login(vic, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(vic, backend="dashboard.access.Roles")
     response = client.post("/sign-out/")
     assert response.status_code == 403
     assert "reload the page" in response.content.decode()
