@@ -1,6 +1,7 @@
 """The times of one batch as steps with durations: skipped ones are shown as skipped, odd ones are said to be odd."""
 
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -41,14 +42,17 @@ class Step:
     word: str
     state: str
     at: datetime | None
-    kind: str = ""  # "", "skipped" or "future"
+    kind: str = ""  # "", "skipped", "untimed" (it was seen, but the vendor gave no time) or "future"
     took: timedelta | None = None  # until the next step
     so_far: bool = False
     said: str = ""
 
 
-def timeline(batch: Batch, now: datetime) -> list[Step]:
-    """Every time the vendor gave, in the order of the steps, and the steps it left out."""
+def timeline(batch: Batch, now: datetime, seen: Collection[str] = ()) -> list[Step]:
+    """Every time the vendor gave, in the order of the steps, and the steps it left out.
+
+    `seen` are the statuses that syncs met: a step among them was not skipped, whatever the vendor leaves out.
+    """
     steps = [_step(batch, field, str(word), state) for field, word, state in WAY]
     ends = [
         _step(batch, field, str(word), state)
@@ -61,6 +65,9 @@ def timeline(batch: Batch, now: datetime) -> list[Step]:
     last = max((i for i, step in enumerate([*steps, *ends]) if step.at), default=-1)
     for i, step in enumerate(steps):
         if step.at is None:
+            if step.state in seen or step.state == batch.status:
+                step.kind, step.said = "untimed", _("seen, but the vendor gave no time")
+                continue
             skipped = i < last or not batch.is_open
             step.kind = "skipped" if skipped else "future"
             step.said = _("not reported by the vendor") if skipped else ""

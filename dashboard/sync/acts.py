@@ -95,12 +95,10 @@ def _send(act: Act, batch: Batch) -> None:
 
 
 def _note_error(act: Act, error: VendorError) -> None:
-    if error.status is not None and 200 <= error.status < 300:
-        act.state = State.ACCEPTED  # a plain yes, around a batch that could not be read
-    elif not error.sent or (error.status is not None and error.status < 500):
-        act.state = State.REFUSED
-    else:
-        act.state = State.UNKNOWN  # it may have arrived
+    # Only what was certainly not sent, or was answered with a plain no, is a refusal. A 2xx around something that is no
+    # batch says nothing: such servers were seen to have cancelled nothing.
+    said_no = error.status is not None and 400 <= error.status < 500
+    act.state = State.REFUSED if said_no or not error.sent else State.UNKNOWN
     act.http_status, act.error_kind, act.words = error.status, error.kind, error.words
 
 

@@ -265,8 +265,9 @@ def row_of_list(row: Any) -> SafeString:
         note = f'<span class="note"{state} title="{words}">{shape}<span>{words}</span></span>'
     remote_id = escape(batch.remote_id)
     if batch.name:
+        name = escape(batch.name)
         name = (
-            f'<a class="rowlink mid" href="{row.url}" title="{escape(batch.name)}">{mid(batch.name)}</a>'
+            f'<a class="rowlink mid" href="{row.url}" title="{name}" aria-label="{name}">{mid(batch.name)}</a>'
             f'<span class="id" title="{remote_id}">{escape(short_id(batch.remote_id))}</span>'
         )
     else:

@@ -151,7 +151,7 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "sentences": sentences(found),
         "stale": stale,
         "synced_at": found.connection.synced_at,
-        "steps": timeline(found, now),
+        "steps": timeline(found, now, set(found.transitions.values_list("new_status", flat=True))),
         "scale": scale_of(found, now),
         "left": left(found),
         "window": between(found.created_at, found.expires_at),
