@@ -95,7 +95,8 @@ SECURE_SSL_REDIRECT = HTTPS
 # The health checks of a container platform come over plain http from inside.
 SECURE_REDIRECT_EXEMPT = [rf"^({re.escape(urlsplit(URL).path.strip('/'))}/)?(healthz|readyz)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+# Other hosts of the domain are not ours to bind.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 TRUSTED_PROXIES = [
@@ -213,7 +214,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "dashboard"
 # A killed worker loses what it had fetched ahead, on brokers that do not take messages back.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_CONCURRENCY = 8
+CELERY_WORKER_CONCURRENCY = 16
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"

@@ -13,6 +13,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -58,16 +59,28 @@ def tick() -> None:
         sweep()
 
 
+# Slow vendors never take every thread: the tick needs one, and says by it that we live.
+_threads = threading.BoundedSemaphore(settings.CELERY_WORKER_CONCURRENCY - 3)
+
+
 @shared_task(ignore_result=True)
 def sync_connection(connection_id: int) -> None:
-    """Sync one connection, if it is still due and nobody else is at it."""
-    pull(connection_id, stop=_stopping.is_set)
+    """Sync one connection, if it is still due and nobody else is at it. With every thread taken, the next tick asks."""
+    if _threads.acquire(blocking=False):
+        try:
+            pull(connection_id, stop=_stopping.is_set)
+        finally:
+            _threads.release()
 
 
 @shared_task(ignore_result=True)
 def settle_act(act_id: int) -> None:
     """Find out how an act ended that got no answer."""
-    acts.settle(act_id)
+    if _threads.acquire(blocking=False):
+        try:
+            acts.settle(act_id)
+        finally:
+            _threads.release()
 
 
 def _note_worker(now: Any) -> bool:
@@ -90,8 +103,10 @@ def mark_overdue(now: Any) -> None:
     for pk, connection_id in late.values_list("pk", "connection_id")[:1000]:
         by_connection.setdefault(connection_id, []).append(pk)
     for connection_id, pks in by_connection.items():
-        revision = _raise_revision(connection_id)
-        Batch.objects.filter(pk__in=pks).update(is_overdue=True, revision=revision)
+        # Together: a page that saw the revision without the rows would never be told of them.
+        with transaction.atomic():
+            revision = _raise_revision(connection_id)
+            Batch.objects.filter(pk__in=pks).update(is_overdue=True, revision=revision)
 
 
 def judge_health(now: Any) -> None:

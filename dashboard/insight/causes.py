@@ -22,7 +22,9 @@ CAUSES: dict[str, str | Promise] = {
     "address_refused": _("The address is not allowed: link-local, cloud-metadata or, by setting, private."),
     "key_lost": _("The stored key cannot be decrypted any more. An admin has to enter it again."),
     "key_missing": _("There is no key. An admin has to enter one, or the environment variable has to be set."),
-    "unconfirmed": _("The vendor gave no answer, and the batch shows no sign of it."),
+    "unconfirmed": _("The batch still runs: the request did not arrive or had no effect. Cancel again if you wish."),
+    "already_ended": _("It had ended already when it was looked at again."),
+    "never_known": _("The vendor could not be asked any more, so nobody knows."),
     "defect": _("The sync broke on a defect of this dashboard; the log has the details."),
 }
 

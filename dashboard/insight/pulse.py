@@ -49,7 +49,9 @@ class Pulse:
     @property
     def token(self) -> str:
         """`<connection>.<revision>` for each, and a checksum of what the parts are doing."""
-        parts = ",".join(f"{part.name}{part.state}{part.restarts}" for part in self.parts)
+        # Also what time alone changes, in case the tick that writes it is dead.
+        parts = ",".join(f"{part.name}{part.state}{part.restarts}{is_silent(part)}" for part in self.parts)
+        parts += ",".join(beat.health for beat in self.beats)
         revisions = [f"{beat.connection_id}.{beat.revision}" for beat in self.beats]
         return "-".join([*revisions, f"p{zlib.crc32(parts.encode()):x}"])
 
@@ -62,6 +64,11 @@ class Pulse:
 
     def beat(self, connection_id: int) -> Beat | None:
         return next((beat for beat in self.beats if beat.connection_id == connection_id), None)
+
+
+def is_silent(part: Part) -> bool:
+    """Whether the worker has left no sign of life for too long, whatever the supervisor says of its process."""
+    return part.name == "worker" and part.seen_at is not None and timezone.now() - part.seen_at > 3 * WORKER_SEEN_EVERY
 
 
 def revisions_in(token: str) -> dict[int, int]:

@@ -8,17 +8,20 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection as database
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from dashboard.models import AuditEntry, Connection
+from dashboard.models.connection import reading_again
+from dashboard.sync.probe import check_address
 
 SQLITE_BROKER = "sqla+sqlite:///"
 ENV_KEY = "OPENAI_API_KEY"
 US = "up"  # in the log, and as the one who paused something
 DEMO = "Demo"
+SIMULATOR = "simulator"  # as the vendor of a connection: nobody's own connection has it
 # Seconds between the syncs of the demo's connection, so that its board moves before one's eyes.
 DEMO_INTERVAL = 5
 
@@ -65,12 +68,22 @@ def connect_environment() -> Connection | None:
     """The connection of OPENAI_API_KEY and OPENAI_BASE_URL, which keep their say over its address."""
     if not settings.OPENAI_API_KEY:
         return None
-    base_url = settings.OPENAI_BASE_URL
-    connection = Connection.objects.filter(key_env=ENV_KEY).first()
+    try:
+        base_url = check_address(settings.OPENAI_BASE_URL)
+    except ValueError as error:
+        raise CommandError(
+            f"OPENAI_BASE_URL cannot be used: {error} Nothing was started and nothing stored was changed."
+        ) from None
+    known = Connection.objects.filter(key_env=ENV_KEY)
+    connection = known.filter(retired_at=None).first()
     if connection is None:
+        if known.exists():
+            return None  # somebody removed it and kept its history: it stays removed
         host = urlsplit(base_url).hostname or "environment"
         connection = Connection(name=_free_name("OpenAI" if host == "api.openai.com" else host), key_env=ENV_KEY)
     if connection.base_url != base_url:
+        # The second key was for the server of before.
+        connection.set_act_key("")
         _point(connection, base_url)
     return connection
 
@@ -80,9 +93,9 @@ def connect_demo(port: int) -> Demo:
     # Here, because only a demo needs it in memory.
     from dashboard.simulator import KEY
 
-    connection = Connection.objects.filter(name=DEMO).first()
+    connection = Connection.objects.filter(vendor=SIMULATOR).first()
     if connection is None:
-        connection = Connection(name=DEMO, vendor="simulator", interval=DEMO_INTERVAL)
+        connection = Connection(name=_free_name(DEMO), vendor=SIMULATOR, interval=DEMO_INTERVAL)
     connection.retired_at = None
     if connection.paused_by == US:
         connection.paused_at, connection.paused_by = None, ""
@@ -93,13 +106,13 @@ def connect_demo(port: int) -> Demo:
 
 def last_demo_port() -> int:
     """Where the simulator listened the last time, so that a restart changes nothing; 0 when there was none."""
-    base_url = Connection.objects.filter(name=DEMO).values_list("base_url", flat=True).first()
+    base_url = Connection.objects.filter(vendor=SIMULATOR).values_list("base_url", flat=True).first()
     return (urlsplit(base_url).port or 0) if base_url else 0
 
 
 def rest_demo() -> None:
     """Without `--demo` nobody answers for the demo's connection: it rests instead of being shown as lost."""
-    running = Connection.objects.filter(name=DEMO, vendor="simulator", paused_at=None)
+    running = Connection.objects.filter(vendor=SIMULATOR, paused_at=None)
     running.update(paused_at=timezone.now(), paused_by=US)
 
 
@@ -108,6 +121,9 @@ def _point(connection: Connection, base_url: str) -> None:
     verb = "connection.edit" if connection.pk else "connection.add"
     if connection.base_url != base_url:
         AuditEntry.objects.create(actor=US, verb=verb, target=connection.name, detail=f"base_url {base_url}")
+        if connection.pk and connection.vendor != SIMULATOR:
+            for name, value in reading_again().items():
+                setattr(connection, name, value)
     connection.base_url = base_url
     connection.failures, connection.failing_since = 0, None
     connection.error_kind = connection.error_words = ""

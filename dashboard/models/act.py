@@ -27,6 +27,7 @@ class Act(models.Model):
     who = models.CharField(max_length=150)
     began_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+    looked_at = models.DateTimeField(null=True)  # when it was last sent to be settled
     http_status = models.PositiveSmallIntegerField(null=True)
     error_kind = models.CharField(max_length=32, default="", blank=True)
     words = models.TextField(default="", blank=True)  # the vendor's own, scrubbed

@@ -1,7 +1,7 @@
 """One key at one address, and what is known of its sync."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -85,10 +85,10 @@ class Connection(models.Model):
     claim_token = models.CharField(max_length=32, default="", blank=True, editable=False)
     claim_until = models.DateTimeField(null=True, editable=False)
 
-    import_cursor = models.CharField(max_length=512, default="", blank=True, editable=False)
+    import_cursor = models.TextField(default="", blank=True, editable=False)
     import_count = models.PositiveIntegerField(default=0, editable=False)
     imported_at = models.DateTimeField(null=True, editable=False)
-    walk_cursor = models.CharField(max_length=512, default="", blank=True, editable=False)
+    walk_cursor = models.TextField(default="", blank=True, editable=False)
     walked_at = models.DateTimeField(null=True, editable=False)
 
     tried_at = models.DateTimeField(null=True, editable=False)
@@ -139,6 +139,21 @@ class Connection(models.Model):
         except vault.KeyLost:
             return True
         return False
+
+
+def reading_again() -> dict[str, Any]:
+    """Another server, or other batches of it: read it from the start, and let no running sync write into that."""
+    return {
+        "imported_at": None,
+        "import_cursor": "",
+        "import_count": 0,
+        "walk_cursor": "",
+        "list_is_stale": False,
+        "list_lacks_counts": False,
+        "clock_offset": None,
+        "claim_token": "",
+        "claim_until": None,
+    }
 
 
 class SyncRun(models.Model):

@@ -161,7 +161,15 @@ def absorb(
             # A list that is known not to show what its batches do has no say on a batch that we can ask itself.
             if old.asked_at > asked_at or (from_list and (connection.list_is_stale or connection.list_lacks_counts)):
                 continue
-            if _changed(connection, by_id[old.remote_id], old, revision + 1, news):
+            remote = by_id[old.remote_id]
+            if from_list and not old.is_open and remote.status not in TERMINAL:
+                # A list that lags must not bring a finished batch back to life; the batch itself may.
+                result.suspects.append(old.remote_id)
+                continue
+            if from_list and remote.requests_total is None and old.requests_total is not None:
+                counts = dict(zip(COUNTS, _counts(old), strict=True))
+                remote = msgspec.structs.replace(remote, **counts)
+            if _changed(connection, remote, old, revision + 1, news):
                 result.changed += 1
             elif from_list and old.is_open and old.unchanged_cycles < LIST_PROVES_NOTHING:
                 unchanged.append(old.pk)
@@ -297,6 +305,9 @@ def columns_of(
         searchable(remote.remote_id, metadata),
         is_open and remote.expires_at is not None and remote.expires_at < asked_at.timestamp(),
     )
+
+
+COUNTS = ("requests_total", "requests_completed", "requests_failed")
 
 
 def _counts(batch: Batch | RemoteBatch) -> tuple[int | None, int | None, int | None]:

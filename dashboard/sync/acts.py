@@ -7,14 +7,14 @@ is, with the vendor's words beside it.
 
 import logging
 import threading
+import time
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
-from dashboard.dialects.base import Dialect, VendorError
+from dashboard.dialects.base import VendorError
 from dashboard.models import Act, AuditEntry, Batch, Connection, Transition, User
 from dashboard.models.batch import TERMINAL, Status
 from dashboard.sync.absorb import ClaimLost, absorb
@@ -25,8 +25,14 @@ logger = logging.getLogger(__name__)
 State = Act.State
 # A slow vendor must not take every thread of the web server, or the walls freeze.
 _slots = threading.BoundedSemaphore(4)
-# A cancel may take 8 s; what is still "sending" after this long was left by a killed process.
-LEFT_BEHIND = timedelta(seconds=20)
+# Somebody waits for the answer: for the call and the look behind it together.
+PATIENCE = 8.0  # seconds
+LEAST_LOOK = 1.0
+# What is still "sending" after this long was left by a killed process.
+LEFT_BEHIND = timedelta(seconds=30)
+LOOK_AGAIN = timedelta(minutes=1)
+GIVE_UP = timedelta(hours=24)
+DOUBLE_CLICK = timedelta(seconds=10)
 HURRY = timedelta(minutes=3)
 
 
@@ -37,7 +43,7 @@ class Busy(Exception):
 def cancel(batch: Batch, user: User, *, address: str = "") -> Act:
     """Ask the vendor to cancel, once, and say how that ended. A second click gets the first one's act.
 
-    Takes at most the dialect's `cancel_seconds` for the call and as long again for the look afterwards. Raises Busy.
+    Takes at most PATIENCE and a moment, the look after a refusal included. Raises Busy.
     """
     if not _slots.acquire(blocking=False):
         raise Busy
@@ -54,7 +60,11 @@ def cancel(batch: Batch, user: User, *, address: str = "") -> Act:
 
 
 def _begin(batch: Batch, user: User) -> tuple[Act, bool]:
-    """The act that is open for this batch, and whether it is this call's own."""
+    """The act to answer with, and whether it is this call's own to send."""
+    now = timezone.now()
+    earlier = Act.objects.filter(batch=batch, kind=Act.Kind.CANCEL).order_by("-began_at")
+    if just := earlier.filter(state=State.ACCEPTED, ended_at__gt=now - DOUBLE_CLICK).first():
+        return just, False
     try:
         with transaction.atomic():
             act = Act.objects.create(
@@ -62,8 +72,7 @@ def _begin(batch: Batch, user: User) -> tuple[Act, bool]:
             )
             _touch(batch)
     except IntegrityError:
-        act = Act.objects.filter(batch=batch, kind=Act.Kind.CANCEL).latest("began_at")
-        return act, False
+        return earlier[0], False
     return act, True
 
 
@@ -75,18 +84,16 @@ def _touch(batch: Batch) -> None:
 
 
 def _send(act: Act, batch: Batch) -> None:
-    connection = batch.connection
+    connection, began = batch.connection, time.monotonic()
     try:
-        with open_vendor(connection, for_acts=True) as vendor:
-            try:
-                remote = vendor.cancel(batch.remote_id)
-            except VendorError as error:
-                _note_error(act, error)
-                _look(vendor, batch, act)
-            else:
-                act.state, act.http_status = State.ACCEPTED, 200
-                # Any list that was asked for before this answer came may still show what was; see absorb's asked_at.
-                absorb(connection, [remote], asked_at=timezone.now(), source=Transition.Source.ACT)
+        with open_vendor(connection, for_acts=True, seconds=PATIENCE) as vendor:
+            remote = vendor.cancel(batch.remote_id)
+        act.state, act.http_status = State.ACCEPTED, 200
+        # Any list that was asked for before this answer came may still show what was; see absorb's asked_at.
+        absorb(connection, [remote], asked_at=timezone.now(), source=Transition.Source.ACT)
+    except VendorError as error:
+        _note_error(act, error)
+        _look(act, batch, max(LEAST_LOOK, PATIENCE - (time.monotonic() - began)))
     except KeyUnavailable as error:
         act.state, act.error_kind = State.REFUSED, error.kind
     except ClaimLost:
@@ -102,60 +109,65 @@ def _note_error(act: Act, error: VendorError) -> None:
     act.http_status, act.error_kind, act.words = error.status, error.kind, error.words
 
 
-def _look(vendor: Dialect, batch: Batch, act: Act) -> None:
+def _look(act: Act, batch: Batch, seconds: float) -> None:
     """See what the batch really is; what that shows may settle an act that got no answer."""
     asked_at = timezone.now()
     try:
-        remote = vendor.retrieve(batch.remote_id)
-    except VendorError as error:
+        with open_vendor(batch.connection, seconds=seconds) as vendor:
+            remote = vendor.retrieve(batch.remote_id)
+        absorb(batch.connection, [remote], asked_at=asked_at, source=Transition.Source.ACT)
+    except (VendorError, KeyUnavailable, ClaimLost) as error:
         logger.info("after the cancel of %s the batch could not be read: %s", batch.remote_id[:80], error)
         return
-    absorb(batch.connection, [remote], asked_at=asked_at, source=Transition.Source.ACT)
     if act.state == State.UNKNOWN and remote.status in (Status.CANCELLING, Status.CANCELLED):
         act.state = State.ACCEPTED
 
 
 def _end(act: Act, batch: Batch) -> None:
+    """Write how the act ended, unless somebody else has settled it in the meantime."""
     act.ended_at = None if act.state == State.UNKNOWN else timezone.now()
+    ending = {name: getattr(act, name) for name in ("state", "ended_at", "http_status", "error_kind", "words")}
+    now = timezone.now()
     with transaction.atomic():
-        act.save()
+        Act.objects.filter(pk=act.pk, state__in=(State.SENDING, State.UNKNOWN)).update(**ending)
         _touch(batch)
-        now = timezone.now()
-        Connection.objects.filter(pk=batch.connection_id).update(
-            hurry_until=now + HURRY, next_sync_at=now + timedelta(seconds=3)
-        )
+        # A vendor that asked to be left alone is: its Retry-After stands.
+        calm = Connection.objects.filter(pk=batch.connection_id, failures=0)
+        calm.update(hurry_until=now + HURRY, next_sync_at=now + timedelta(seconds=3))
 
 
 def unsettled() -> list[int]:
-    """Acts whose end nobody knows: sent and not answered, or left behind by a killed process."""
-    left = timezone.now() - LEFT_BEHIND
-    Act.objects.filter(state=State.SENDING, began_at__lt=left).update(state=State.UNKNOWN)
-    return list(Act.objects.filter(state=State.UNKNOWN, began_at__lt=left).values_list("pk", flat=True)[:100])
+    """Acts whose end nobody knows and whose turn it is to be looked at; each at most once in LOOK_AGAIN."""
+    now = timezone.now()
+    for act in Act.objects.filter(state=State.SENDING, began_at__lt=now - LEFT_BEHIND).select_related("batch"):
+        with transaction.atomic():
+            if Act.objects.filter(pk=act.pk, state=State.SENDING).update(state=State.UNKNOWN):
+                _touch(act.batch)
+    unknown = Act.objects.filter(state=State.UNKNOWN, began_at__lt=now - LEFT_BEHIND)
+    due = unknown.filter(Q(looked_at=None) | Q(looked_at__lt=now - LOOK_AGAIN))
+    return [pk for pk in due.values_list("pk", flat=True)[:20] if due.filter(pk=pk).update(looked_at=now)]
 
 
 def settle(act_id: int) -> None:
-    """Find out by a retrieve how an act ended; stays unknown while the vendor does not answer."""
+    """Find out by a retrieve how an act ended. Stays unknown while the vendor does not answer, for a day at most."""
     act = Act.objects.select_related("batch__connection").filter(pk=act_id, state=State.UNKNOWN).first()
     if act is None:
         return
-    batch = act.batch
+    batch, asked_at = act.batch, timezone.now()
     try:
-        with open_vendor(batch.connection) as vendor:
-            asked_at = timezone.now()
+        with open_vendor(batch.connection, seconds=PATIENCE) as vendor:
             remote = vendor.retrieve(batch.remote_id)
-    except (VendorError, KeyUnavailable) as error:
-        if not (isinstance(error, VendorError) and error.kind == "not_found"):
-            return
-        act.state, act.error_kind, act.words = State.REFUSED, error.kind, error.words
-    else:
         absorb(batch.connection, [remote], asked_at=asked_at, source=Transition.Source.ACT)
+    except (VendorError, KeyUnavailable) as error:
+        answered = isinstance(error, VendorError) and error.kind == "not_found"
+        if not answered and batch.connection.retired_at is None and asked_at - act.began_at < GIVE_UP:
+            return
+        act.state, act.error_kind = State.REFUSED, "not_found" if answered else "never_known"
+    else:
         if remote.status in (Status.CANCELLING, Status.CANCELLED):
             act.state = State.ACCEPTED
         else:
-            act.state, act.error_kind = State.REFUSED, "unconfirmed"
-            act.words = (
-                _("It had already ended when it was looked at again.")
-                if remote.status in TERMINAL
-                else _("It is still running: the request did not arrive or had no effect. Cancel again if you wish.")
-            )
+            act.state = State.REFUSED
+            act.error_kind = "already_ended" if remote.status in TERMINAL else "unconfirmed"
+    act.words = ""
     _end(act, batch)

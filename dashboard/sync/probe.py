@@ -15,6 +15,7 @@ from dashboard.sync.vendor import DIALECT_CHOICES, KeyUnavailable, open_vendor
 
 __all__ = ["DIALECT_CHOICES", "Finding", "check_address", "probe"]
 SAMPLE = 20
+PATIENCE = 8.0  # seconds: the browser waits ten
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def probe(connection: Connection) -> Finding:
     """Ask for a short list with the connection as it stands, saved or not, and say what its key can see."""
     try:
         check_address(connection.base_url)
-        with open_vendor(connection) as vendor:
+        with open_vendor(connection, seconds=PATIENCE) as vendor:
             page = vendor.list_batches(None, SAMPLE)
     except BadAddress as error:
         return Finding(False, "address_refused", str(error))

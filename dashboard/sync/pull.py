@@ -2,7 +2,7 @@
 
 The walk of a cycle: ask for the newest page; go on while pages hold batches we have not met; then bring the open ones
 that those pages did not show, one by one or by paging further, whichever costs fewer requests. A few pages of a slow
-full walk go along once a day. The network is never asked inside a transaction; absorb.py has one for each page.
+full walk go along once a week. The network is never asked inside a transaction; absorb.py has one for each page.
 """
 
 import logging
@@ -25,13 +25,14 @@ from dashboard.sync.vendor import KeyUnavailable, open_vendor
 logger = logging.getLogger(__name__)
 
 Source = Transition.Source
+RENEW_EVERY = timedelta(seconds=30)
 PAGE = 100  # the most that OpenAI gives
 BUNDLE = 5  # pages of an import in one transaction: more would keep other writers waiting
 OPEN_CADENCE = 45  # seconds between cycles while something is open
 IDLE_CADENCE = 300
 HURRY_CADENCE = 10  # for a few minutes after somebody acted
 LONGEST_BACKOFF = 900
-WALK_EVERY = timedelta(hours=24)
+WALK_EVERY = timedelta(days=7)
 WALK_PAGES = 5  # of the full walk, in one cycle
 MISSES_UNTIL_GONE = 3
 MOST_PAGES = 100_000
@@ -54,6 +55,10 @@ class _Sync:
     run: SyncRun
     seen_ids: set[str] = field(default_factory=set)
     suspects: list[str] = field(default_factory=list)
+    held_at: datetime = field(default_factory=timezone.now)
+    # Batches that were asked for one by one, and the last failure among those.
+    retrieved: int = 0
+    failed_alone: VendorError | None = None
 
     def ask_page(self, after: str | None) -> tuple[RemotePage, datetime]:
         asked_at = timezone.now()
@@ -65,6 +70,16 @@ class _Sync:
     def check_stop(self) -> None:
         if self.stop():
             raise Stopped
+
+    def hold(self) -> None:
+        """Keep the claim while a slow vendor keeps us waiting; absorb renews it with every page. Raises ClaimLost."""
+        now = timezone.now()
+        if now - self.held_at < RENEW_EVERY:
+            return
+        held = Connection.objects.filter(pk=self.connection.pk, claim_token=self.claim)
+        if not held.update(claim_until=now + CLAIM_LIFE):
+            raise ClaimLost
+        self.held_at = now
 
 
 class Pages:
@@ -151,16 +166,21 @@ def pull(
 def _finish(connection: Connection, token: str, run: SyncRun, retry_after: float | None) -> None:
     """Give the claim back, say when to come again, and leave the account."""
     now = timezone.now()
-    connection.refresh_from_db()
+    fresh = Connection.objects.filter(pk=connection.pk).first()
+    if fresh is None:
+        return  # dropped in the meantime, with its history
+    connection = fresh
     columns: dict[str, object] = {"claim_token": "", "claim_until": None}
     if run.ending == SyncRun.Ending.STOPPED:
         columns["next_sync_at"] = now
     elif run.ending == SyncRun.Ending.GOOD:
         cadence = cadence_of(connection, now)
+        imported = run.kind == SyncRun.Kind.IMPORT
         columns |= {
-            "synced_at": run.began_at,
+            # An import may take an hour: what it read first is read again at once.
+            "synced_at": now if imported else run.began_at,
             "cadence": cadence,
-            "next_sync_at": now + timedelta(seconds=cadence * random.uniform(0.8, 1.2)),  # noqa: S311 (jitter)
+            "next_sync_at": now if imported else now + timedelta(seconds=cadence * random.uniform(0.8, 1.2)),  # noqa: S311
             "failures": 0,
             "failing_since": None,
             "error_kind": "",
@@ -170,13 +190,16 @@ def _finish(connection: Connection, token: str, run: SyncRun, retry_after: float
         failures = connection.failures + 1
         wait = min(LONGEST_BACKOFF, 15.0 * 2 ** min(failures, 10)) * random.uniform(0.8, 1.0)  # noqa: S311 (jitter)
         columns |= {
-            "next_sync_at": now + timedelta(seconds=max(retry_after, 1.0) if retry_after is not None else wait),
+            "next_sync_at": now + timedelta(seconds=retry_after or wait),
             "failures": failures,
             "failing_since": connection.failing_since or now,
             "error_kind": run.error_kind,
             "error_words": run.error_words,
         }
-    if connection.error_kind != columns.get("error_kind", connection.error_kind) or connection.synced_at is None:
+    shown = ("error_kind", "cadence")  # what open pages say or reckon with
+    if connection.synced_at is None or any(
+        getattr(connection, name) != columns.get(name, getattr(connection, name)) for name in shown
+    ):
         columns["revision"] = F("revision") + 1
     Connection.objects.filter(pk=connection.pk, claim_token=token).update(**columns)
     run.save()
@@ -224,7 +247,7 @@ def _import(sync: _Sync) -> None:
     with ThreadPoolExecutor(1, thread_name_prefix="import") as ahead:
         coming: Future[_Bundle] | None = ahead.submit(fetch, cursor)
         while coming is not None:
-            bundle = coming.result()
+            bundle = _awaited(coming, sync)
             going_on = bundle.error is None and bundle.after is not None
             coming = ahead.submit(fetch, bundle.after) if going_on and not sync.stop() else None
             if bundle.pages:
@@ -243,6 +266,14 @@ def _import(sync: _Sync) -> None:
     if bundle.after is not None:
         raise Stopped
     sync.run.error_words = paging.lied
+
+
+def _awaited(coming: "Future[_Bundle]", sync: _Sync) -> _Bundle:
+    while True:
+        try:
+            return coming.result(timeout=RENEW_EVERY.total_seconds())
+        except TimeoutError:
+            sync.hold()
 
 
 def _cycle(sync: _Sync) -> None:
@@ -275,6 +306,9 @@ def _cycle(sync: _Sync) -> None:
         if remote_id not in unseen:
             sync.check_stop()
             _verify_list(sync, remote_id)
+    if sync.failed_alone is not None and not sync.retrieved:
+        # One that fails is that batch's matter; when all do it is the vendor's, and nothing here is fresh.
+        raise sync.failed_alone
     _walk(sync, now)
 
 
@@ -353,19 +387,23 @@ def _note_clock(connection: Connection, offset: float) -> None:
 
 def _ask_one(sync: _Sync, remote_id: str) -> None:
     """Retrieve one batch. A vendor that fails for this one batch alone must not stop the others."""
+    sync.hold()
     asked_at = timezone.now()
     sync.run.requests += 1
     try:
         remote = sync.vendor.retrieve(remote_id)
     except VendorError as error:
         if error.kind == "not_found":
+            sync.retrieved += 1
             _missed(sync, remote_id, asked_at)
         elif error.kind in {"server_error", "not_json", "not_a_batch_api", "wrong_batch", "refused", "too_large"}:
             logger.warning("%s: batch %s could not be read: %s", sync.connection, remote_id[:80], error)
             sync.run.refused += 1
+            sync.failed_alone = error
         else:
             raise
         return
+    sync.retrieved += 1
     absorbed = absorb(sync.connection, [remote], asked_at=asked_at, source=Source.POLL, claim=sync.claim)
     sync.run.changed += absorbed.changed
     sync.run.seen += 1
@@ -374,7 +412,9 @@ def _ask_one(sync: _Sync, remote_id: str) -> None:
 def _missed(sync: _Sync, remote_id: str, asked_at: datetime) -> None:
     """One 404 is not "gone": vendors flap. Three in a row are, and the row stays."""
     with transaction.atomic():
-        row = Batch.objects.select_for_update().get(connection=sync.connection, remote_id=remote_id)
+        # The connection first, as absorb does: two orders would be a deadlock.
+        Connection.objects.select_for_update().get(pk=sync.connection.pk)
+        row = Batch.objects.get(connection=sync.connection, remote_id=remote_id)
         row.misses += 1
         columns: dict[str, object] = {"misses": row.misses}
         if row.misses >= MISSES_UNTIL_GONE and row.gone_at is None:
@@ -408,21 +448,31 @@ def _state(sync: _Sync, remote_id: str) -> tuple[object, ...]:
 
 
 def _walk(sync: _Sync, now: datetime) -> None:
-    """A few pages of the full walk that catches what cycles cannot see; once a day, from where it was."""
-    connection = sync.connection
-    under_way = bool(connection.walk_cursor)
-    if not under_way and connection.walked_at and now - connection.walked_at < WALK_EVERY:
+    """A few pages of the full walk that catches what cycles cannot see; now and then, from where it was."""
+    connection, cursor = sync.connection, sync.connection.walk_cursor or None
+    if cursor is None and connection.walked_at and now - connection.walked_at < WALK_EVERY:
         return
-    pages, cursor = Pages(), connection.walk_cursor or None
+    paging = Pages()
+    # Every page must be older than the one before, over cycles too: else the list has begun again.
+    last = Batch.objects.filter(connection=connection, remote_id=cursor).values_list("place", flat=True).first()
     for _ in range(WALK_PAGES):
         sync.check_stop()
-        page, asked_at = sync.ask_page(cursor)
-        cursor = pages.following(page)
-        _take(sync, [page], asked_at, Source.POLL)
+        try:
+            page, asked_at = sync.ask_page(cursor)
+        except VendorError as error:
+            if cursor is None or error.kind not in {"refused", "not_found"}:
+                raise
+            cursor = None  # the batch that the cursor names is gone at the vendor: another week
+        else:
+            newest = max((batch.created_at for batch in page.batches if batch.created_at), default=None)
+            began_again = last is not None and newest is not None and newest > last >> 30
+            cursor = None if began_again else paging.following(page)
+            _take(sync, [page], asked_at, Source.POLL)
+            oldest = page.batches[-1].created_at if page.batches else None
+            last = None if oldest is None else (oldest + 1) << 30
         place: dict[str, object] = {"walk_cursor": cursor or ""}
         if cursor is None:
-            # What was learned is learned anew from time to time: vendors mend their lists.
-            place |= {"walked_at": timezone.now(), "list_is_stale": False, "list_lacks_counts": False}
+            place["walked_at"] = timezone.now()
         Connection.objects.filter(pk=connection.pk, claim_token=sync.claim).update(**place)
         if cursor is None:
             break

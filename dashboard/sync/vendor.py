@@ -1,5 +1,6 @@
 """From a connection's row to an open dialect: where the key is unsealed, just before it is used."""
 
+from dataclasses import replace
 from typing import Literal, cast
 
 from django.conf import settings
@@ -21,8 +22,12 @@ class KeyUnavailable(Exception):
         self.kind = kind
 
 
-def open_vendor(connection: Connection, *, for_acts: bool = False) -> Dialect:
-    """A dialect at the connection's address, to be used as a context manager. Raises KeyUnavailable."""
+def open_vendor(connection: Connection, *, for_acts: bool = False, seconds: float | None = None) -> Dialect:
+    """A dialect at the connection's address, to be used as a context manager.
+
+    `seconds` bounds a whole call where somebody waits for it. Raises KeyUnavailable, and VendorError for an address
+    that is not allowed.
+    """
     try:
         key = connection.act_key if for_acts else connection.key
     except vault.KeyLost as error:
@@ -39,4 +44,11 @@ def open_vendor(connection: Connection, *, for_acts: bool = False) -> Dialect:
         extra_headers=connection.extra_headers,
         allow_private=settings.ALLOW_PRIVATE,
     )
+    if seconds is not None:
+        address = replace(
+            address,
+            read_seconds=min(seconds, address.read_seconds),
+            total_seconds=seconds,
+            cancel_seconds=min(seconds, address.cancel_seconds),
+        )
     return open_dialect(connection.dialect, address)

@@ -131,6 +131,8 @@ def ask(request: HttpRequest, found: Batch) -> dict[str, str]:
         text = _("Not cancelled. %(cause)s") % {"cause": cause_of(act.error_kind or "refused")}
         more = _("The vendor says: %(words)s") % {"words": act.words} if act.words else ""
         return {"icon": "st-failed", "text": text, "more": more}
+    if act.state == Act.State.SENDING:
+        return {"icon": "ui-check", "text": _("A cancel is under way already."), "more": name}
     text = _("Unknown whether %(connection)s got the cancel.") % {"connection": connection}
     more = _("%(cause)s It is looked at again by itself.") % {"cause": cause_of(act.error_kind or "timeout")}
     return {"icon": "st-stale", "text": text, "more": more}

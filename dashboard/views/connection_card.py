@@ -99,7 +99,8 @@ class Card:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.connection.base_url).netloc
+        # Never the netloc: whatever else stands before an @ is nobody's business.
+        return urlsplit(self.connection.base_url).netloc.rpartition("@")[2]
 
     @property
     def key(self) -> str:

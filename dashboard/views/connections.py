@@ -21,7 +21,7 @@ from dashboard.access import CONNECT, ROLE_NAMES, role_needed
 from dashboard.insight.pulse import Pulse
 from dashboard.middleware import client_address, polled_by
 from dashboard.models import AuditEntry, Batch, Connection
-from dashboard.models.connection import ConnectionQuerySet
+from dashboard.models.connection import ConnectionQuerySet, reading_again
 from dashboard.sync import absorb
 from dashboard.sync.probe import Finding, probe
 from dashboard.views.connection_card import Card, cards_of, lede_of
@@ -141,21 +141,6 @@ def save(request: HttpRequest, form: ConnectionForm) -> None:
         note(request, "connection.add" if new else "connection.edit", connection, form.changes_in_words())
 
 
-def reading_again() -> dict[str, Any]:
-    """Another server, or other batches of it: read it from the start, and let no running sync write into that."""
-    return {
-        "imported_at": None,
-        "import_cursor": "",
-        "import_count": 0,
-        "walk_cursor": "",
-        "list_is_stale": False,
-        "list_lacks_counts": False,
-        "clock_offset": None,
-        "claim_token": "",
-        "claim_until": None,
-    }
-
-
 @for_admins
 @require_POST
 def test(request: HttpRequest, pk: int) -> HttpResponse:
@@ -225,7 +210,6 @@ def retire(connection: Connection) -> None:
         retired_at=timezone.now(),
         sealed_key="",
         key_last4="",
-        key_env="",
         sealed_act_key="",
         act_key_last4="",
         organization="",

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from dashboard.access import CANCEL, CONNECT, ROLE_NAMES, SEE, role_of
 from dashboard.insight.causes import cause_of
-from dashboard.insight.pulse import WORKER_SEEN_EVERY, Beat, Pulse, pulse
+from dashboard.insight.pulse import Beat, Pulse, is_silent, pulse
 from dashboard.insight.ticks import ticks
 from dashboard.models import Connection, Counter, Part
 from dashboard.templatetags.batches import clock_words, number
@@ -220,8 +220,7 @@ def strip_of_part(part: Part, now: datetime) -> Strip | None:
     running = part.state == Part.State.RUNNING or (
         part.state == Part.State.STARTING and now - part.since_at < START_TAKES
     )
-    silent = part.name == "worker" and part.seen_at is not None and now - part.seen_at > 3 * WORKER_SEEN_EVERY
-    if running and not silent:
+    if running and not is_silent(part):
         return None
     name = capfirst(str(PARTS.get(part.name, part.name)))
     since = part.seen_at if running and part.seen_at else part.since_at

@@ -14,7 +14,8 @@ from dashboard.models import Connection, Part
 
 
 def test_the_token_moves_with_a_revision_and_with_nothing_else(db: None) -> None:
-    connection = Connection.objects.create(name="one", base_url="http://127.0.0.1:9/v1")
+    now = timezone.now()
+    connection = Connection.objects.create(name="one", base_url="http://127.0.0.1:9/v1", tried_at=now, imported_at=now)
     before = read_pulse().token
     Connection.objects.update(synced_at=timezone.now(), tried_at=timezone.now())
     assert read_pulse().token == before

@@ -218,3 +218,12 @@ def test_a_late_deadline_is_known_at_once(vendor_of: Callable[..., Vendor], conn
     past = int(timezone.now().timestamp()) - 60
     absorb(connection, [remote(expires_at=past)], asked_at=timezone.now(), source=POLL)
     assert Batch.objects.get().is_overdue
+
+
+def test_a_list_that_lags_does_not_revive_a_finished_batch(connection: Connection) -> None:
+    now = timezone.now()
+    absorb(connection, [remote(status="completed")], asked_at=now, source=POLL)
+    late = now + timedelta(seconds=9)
+    result = absorb(connection, [remote(status="in_progress")], asked_at=late, source=POLL, from_list=True)
+    assert Batch.objects.get().status == "completed"
+    assert result.suspects == ["batch_1"], "the batch itself is asked instead"

@@ -298,8 +298,8 @@ def test_one_miss_is_not_gone_and_three_are(vendor_of: VendorOf) -> None:
     vendor.pull()
     batch.refresh_from_db()
     assert batch.gone_at
-    assert vendor.connection.revision > revision
-    assert batch.revision == vendor.connection.revision
+    assert batch.revision > revision
+    assert vendor.connection.revision >= batch.revision
     assert vendor.pull().requests == 1, "what is gone is not asked for in every cycle"
     assert vendor.connection.batches.count() == 300, "the list never shrinks"
 
@@ -314,7 +314,7 @@ def test_a_batch_that_fails_alone_does_not_stop_the_others(vendor_of: VendorOf) 
     assert run.changed == 1
 
 
-def test_the_daily_walk_catches_what_cycles_cannot_see(vendor_of: VendorOf) -> None:
+def test_the_walk_catches_what_cycles_cannot_see(vendor_of: VendorOf) -> None:
     vendor = vendor_of(700)
     vendor.pull()
     lost = Batch.objects.order_by("ordered_at").first()
@@ -323,7 +323,7 @@ def test_the_daily_walk_catches_what_cycles_cannot_see(vendor_of: VendorOf) -> N
     vendor.pull()
     lost.refresh_from_db()
     assert lost.status == Status.IN_PROGRESS
-    Connection.objects.update(walked_at=timezone.now() - timedelta(hours=25))
+    Connection.objects.update(walked_at=timezone.now() - pulling.WALK_EVERY)
     for _ in range(3):
         assert vendor.pull().requests <= 1 + pulling.WALK_PAGES
     lost.refresh_from_db()
@@ -336,8 +336,11 @@ def test_the_daily_walk_catches_what_cycles_cannot_see(vendor_of: VendorOf) -> N
 def test_cadence_follows_the_data(vendor_of: VendorOf) -> None:
     now = timezone.now()
     idle, busy = vendor_of(20, name="idle"), vendor_of(20, name="busy", open_positions=[2])
-    idle.pull()
-    busy.pull()
+    for vendor in (idle, busy):
+        vendor.pull()
+        assert vendor.connection.next_sync_at
+        assert vendor.connection.next_sync_at <= timezone.now(), "what an import read first is read again at once"
+        vendor.pull()
     assert cadence_of(idle.connection, now) == IDLE_CADENCE
     assert cadence_of(busy.connection, now) == OPEN_CADENCE
     idle.connection.hurry_until = now + timedelta(minutes=3)
@@ -355,3 +358,50 @@ def test_every_cycle_leaves_an_account(vendor_of: VendorOf) -> None:
     vendor.pull()
     kinds = list(SyncRun.objects.order_by("pk").values_list("kind", "ending", "requests", "seen", "changed"))
     assert kinds == [("import", "good", 1, 20, 20), ("cycle", "good", 1, 20, 0)]
+
+
+def test_a_walk_whose_place_is_gone_never_breaks_a_cycle(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(300)
+    vendor.pull()
+    Connection.objects.update(walk_cursor="batch_of_another_life")
+    for _ in range(2):
+        assert vendor.pull().ending == "good"
+    assert vendor.connection.walk_cursor == ""
+
+
+def test_a_walk_over_a_list_that_begins_again_ends(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(800)
+    vendor.pull()
+    Connection.objects.update(walked_at=timezone.now() - pulling.WALK_EVERY)
+    vendor.pull()
+    assert vendor.connection.walk_cursor
+    vendor.world.faults.add("loop")
+    vendor.pull()
+    assert vendor.connection.walk_cursor == ""
+
+
+def test_a_list_without_counts_never_erases_what_is_known(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(50)
+    vendor.pull()
+    before = list(Batch.objects.order_by("pk").values_list("outcome", "requests_total", "requests_completed"))
+    vendor.world.faults.add("list_lacks_counts")
+    vendor.pull()
+    assert list(Batch.objects.order_by("pk").values_list("outcome", "requests_total", "requests_completed")) == before
+
+
+def test_when_every_batch_fails_alone_the_connection_does(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(600, open_positions=[250, 450])
+    vendor.pull()
+    vendor.world.faults.add("server_error", 503, only="retrieve")
+    run = vendor.pull()
+    assert (run.ending, run.error_kind) == ("failed", "server_error")
+
+
+def test_a_connection_dropped_in_mid_sync_ends_quietly(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(1_500)
+
+    def drop(_count: int) -> None:
+        Connection.objects.all().delete()
+
+    assert pull(vendor.connection.pk, progress=drop) is None or not SyncRun.objects.exists()
+    assert not Batch.objects.exists()

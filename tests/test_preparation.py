@@ -1,0 +1,61 @@
+"""The connections that come from outside: the environment's and the demo's."""
+
+import pytest
+from django.core.management import CommandError
+from django.utils import timezone
+from pytest_django import Settings
+
+from dashboard.management.preparation import connect_demo, connect_environment
+from dashboard.models import AuditEntry, Connection
+
+
+@pytest.fixture(autouse=True)
+def environment(settings: Settings, db: None) -> None:
+    settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL = "sk-from-outside-1234", "https://proxy.example/v1"
+
+
+def test_the_key_of_the_environment_is_never_stored() -> None:
+    connection = connect_environment()
+    assert connection
+    assert connection.key == "sk-from-outside-1234"
+    assert "sk-from-outside" not in str(Connection.objects.values().get())
+    assert connect_environment() == connection
+
+
+def test_credentials_in_the_address_stop_the_start_and_reach_nothing(settings: Settings) -> None:
+    settings.OPENAI_BASE_URL = "https://me:hunter2secret@proxy.example/v1"
+    with pytest.raises(CommandError) as stopped:
+        connect_environment()
+    assert "hunter2secret" not in str(stopped.value)
+    assert not Connection.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+def test_another_address_reads_from_the_start_and_drops_the_second_key(settings: Settings) -> None:
+    connection = connect_environment()
+    assert connection
+    connection.set_act_key("sk-for-acts-0000")
+    connection.imported_at = timezone.now()
+    connection.save()
+    settings.OPENAI_BASE_URL = "https://other.example/v1"
+    connect_environment()
+    connection.refresh_from_db()
+    assert (connection.base_url, connection.sealed_act_key) == ("https://other.example/v1", "")
+    assert connection.imported_at is None
+
+
+def test_a_connection_that_somebody_removed_stays_removed() -> None:
+    connection = connect_environment()
+    assert connection
+    Connection.objects.update(retired_at=timezone.now())
+    assert connect_environment() is None
+    assert Connection.objects.count() == 1
+
+
+def test_the_demo_leaves_a_connection_of_that_name_alone() -> None:
+    own = Connection.objects.create(name="Demo", base_url="https://real.example/v1")
+    connect_demo(18_400)
+    connect_demo(18_400)
+    own.refresh_from_db()
+    assert own.base_url == "https://real.example/v1"
+    assert Connection.objects.count() == 2
