@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from dashboard.models import AuditEntry, Batch, Connection, User
 
@@ -59,3 +60,9 @@ class AuditEntryAdmin(LookOnly):
 class PersonAdmin(PeopleAdmin):
     list_display = ("username", "email", "is_active", "is_superuser", "last_login")
     filter_horizontal = ("groups",)
+    # Without permissions of a single person: rights come from the groups viewer, operator and admin alone.
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (_("Rights"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+    )

@@ -9,7 +9,7 @@ from django.conf import settings
 from dashboard import middleware
 from dashboard.insight import pulse
 
-pytest_plugins = ["tests.cast"]
+pytest_plugins = ["tests.cast", "tests.chromium"]
 
 
 @pytest.fixture(scope="session", autouse=True)

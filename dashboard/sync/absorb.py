@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -44,6 +45,7 @@ TIMES = (
     "cancelling_at",
     "cancelled_at",
 )
+_times_of = attrgetter(*TIMES)
 # What the vendor said, as columns, in the order of `columns_of`.
 SAID = (
     "status",
@@ -75,12 +77,15 @@ SAID = (
     "search_text",
     "is_overdue",
 )
+CREATED_AT = SAID.index("created_at")
 KEPT = ("payload", "asked_at", "revision", "unchanged_cycles", "misses", "gone_at")
 ONCE = ("connection_id", "remote_id", "ordered_at", "place", "first_seen_at")
-UPSERT = (
+INSERT = (
     f"INSERT INTO dashboard_batch ({', '.join((*ONCE, *SAID, *KEPT))}) "  # noqa: S608 (column names of our own)
-    f"VALUES ({', '.join(['%s'] * len((*ONCE, *SAID, *KEPT)))}) ON CONFLICT (connection_id, remote_id) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in (*SAID, *KEPT))
+    f"VALUES ({', '.join(['%s'] * len((*ONCE, *SAID, *KEPT)))})"
+)
+UPSERT = f"{INSERT} ON CONFLICT (connection_id, remote_id) DO UPDATE SET " + ", ".join(
+    f"{column} = excluded.{column}" for column in (*SAID, *KEPT)
 )
 MINUTES = [f" {minute // 60:02d}:{minute % 60:02d}" for minute in range(24 * 60)]
 SECONDS = [f":{second:02d}" for second in range(60)]
@@ -139,7 +144,7 @@ def absorb(
         for remote_id, remote in by_id.items()
         if remote_id not in known_ids
     }
-    result, news = Absorbed(), _News(asked_at, source, moment)
+    result, news = Absorbed(), _News(asked_at, source, moment, moment(asked_at))
     with transaction.atomic():
         # The connection's row is locked first, so that absorbs of one connection never interleave.
         held = Connection.objects.select_for_update().filter(pk=connection.pk)
@@ -177,7 +182,7 @@ def absorb(
                     result.suspects.append(old.remote_id)
         if unchanged:
             Batch.objects.filter(pk__in=unchanged).update(unchanged_cycles=F("unchanged_cycles") + 1)
-        if news.rows:
+        if news.new or news.changed:
             _write(connection, news)
         columns: dict[str, Any] = dict(place or {})
         if claim:
@@ -196,7 +201,9 @@ class _News:
     asked_at: datetime
     source: Source
     moment: Moment
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    asked: Any  # asked_at as the database takes it
+    new: list[tuple[Any, ...]] = field(default_factory=list)
+    changed: list[tuple[Any, ...]] = field(default_factory=list)
     transitions: list[tuple[str, str, str, int | None]] = field(default_factory=list)
     readings: list[RemoteBatch] = field(default_factory=list)
     tally: Tally[tuple[str, str]] = field(default_factory=Tally)
@@ -219,7 +226,7 @@ def _known_ids(connection: Connection, remote_ids: Iterable[str]) -> dict[str, i
 def _first_sight(
     connection: Connection, remote: RemoteBatch, said: tuple[Any, ...], revision: int, news: _News
 ) -> None:
-    _add_row(connection, remote, said, revision, news)
+    news.new.append(_row_of(connection, remote, said, revision, news))
     news.tally[said[0], said[2]] += 1
     if news.source == Source.IMPORT and remote.status in TERMINAL:
         # Its row says all there is: a transition would flood the activity, a reading would repeat the counts.
@@ -238,7 +245,7 @@ def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: 
     said = columns_of(connection, remote, news.asked_at, news.moment, old=old, source=news.source)
     before = tuple(news.moment(value) if isinstance(value, datetime) else value for value in _said_of(old))
     changed = before != said or old.gone_at is not None
-    _add_row(connection, remote, said, revision if changed else old.revision, news)
+    news.changed.append(_row_of(connection, remote, said, revision if changed else old.revision, news))
     if not changed:
         return False
     status, outcome = str(said[0]), str(said[2])
@@ -262,8 +269,8 @@ def columns_of(
     source: Source,
 ) -> tuple[Any, ...]:
     """The values of SAID for a remote batch, times as the database takes them."""
-    times = [getattr(remote, name) for name in TIMES]
     counts = _counts(remote)
+    asked_second = asked_at.timestamp()
     is_open = remote.status not in TERMINAL
     finished_at: int | None = None
     if not is_open:
@@ -272,9 +279,9 @@ def columns_of(
             finished_at = int(old.finished_at.timestamp())
         if finished_at is None and source != Source.IMPORT:
             # Never guessed for history: it would look as if it had ended just now.
-            finished_at = int(asked_at.timestamp())
+            finished_at = int(asked_second)
     refresh_until = moment(FOR_EVER) if is_open else None
-    if finished_at is not None and finished_at + GRACE_SECONDS > asked_at.timestamp():
+    if finished_at is not None and finished_at + GRACE_SECONDS > asked_second:
         refresh_until = moment(finished_at + GRACE_SECONDS)
     metadata = remote.metadata
     return (
@@ -291,7 +298,7 @@ def columns_of(
         remote.output_file_id[:512],
         remote.error_file_id[:512],
         *counts,
-        *[None if value is None else moment(value) for value in times],
+        *[None if value is None else moment(value) for value in _times_of(remote)],
         None if finished_at is None else moment(finished_at),
         is_open,
         refresh_until,
@@ -303,7 +310,7 @@ def columns_of(
         _json(remote.errors) if remote.errors else "[]",
         _json(remote.oddities) if remote.oddities else "[]",
         searchable(remote.remote_id, metadata),
-        is_open and remote.expires_at is not None and remote.expires_at < asked_at.timestamp(),
+        is_open and remote.expires_at is not None and remote.expires_at < asked_second,
     )
 
 
@@ -345,22 +352,27 @@ def _began(remote: RemoteBatch, status: str) -> int | None:
     return getattr(remote, name) if name else None
 
 
-def _add_row(connection: Connection, remote: RemoteBatch, said: tuple[Any, ...], revision: int, news: _News) -> None:
-    asked_at = news.moment(news.asked_at)
-    second = int(news.asked_at.timestamp()) if remote.created_at is None else remote.created_at
-    ordered_at = asked_at if remote.created_at is None else news.moment(second)
+def _row_of(
+    connection: Connection, remote: RemoteBatch, said: tuple[Any, ...], revision: int, news: _News
+) -> tuple[Any, ...]:
+    second, ordered_at, asked = remote.created_at, said[CREATED_AT], news.asked
+    if second is None:
+        second, ordered_at = int(news.asked_at.timestamp()), asked
     place = place_of(connection.pk, remote.remote_id, second)
-    once = (connection.pk, remote.remote_id, ordered_at, place, asked_at)
-    news.rows.append((*once, *said, remote.payload, asked_at, revision, 0, 0, None))
+    once = (connection.pk, remote.remote_id, ordered_at, place, asked)
+    return (*once, *said, remote.payload, asked, revision, 0, 0, None)
 
 
 def _write(connection: Connection, news: _News) -> None:
     moment = news.moment
-    asked_at, noticed_at = moment(news.asked_at), moment(timezone.now())
+    noticed_at = moment(timezone.now())
     with database.cursor() as cursor:
-        newest = Batch.objects.aggregate(newest=Max("pk"))["newest"] or 0
-        cursor.executemany(UPSERT, news.rows)
-        index_new(newest)
+        if news.changed:
+            cursor.executemany(UPSERT, news.changed)
+        if news.new:
+            newest = Batch.objects.aggregate(newest=Max("pk"))["newest"] or 0
+            cursor.executemany(INSERT, news.new)
+            index_new(newest)
         changed = {change[0] for change in news.transitions} | {remote.remote_id for remote in news.readings}
         pks = _known_ids(connection, changed)
         if news.transitions:
@@ -376,7 +388,7 @@ def _write(connection: Connection, news: _News) -> None:
             cursor.executemany(
                 "INSERT INTO dashboard_reading (batch_id, asked_at, status, total, completed, failed)"
                 " VALUES (%s, %s, %s, %s, %s, %s)",
-                [(pks[remote.remote_id], asked_at, remote.status, *_counts(remote)) for remote in news.readings],
+                [(pks[remote.remote_id], news.asked, remote.status, *_counts(remote)) for remote in news.readings],
             )
         if tally := [(connection.pk, *kind, delta) for kind, delta in news.tally.items() if delta]:
             cursor.executemany(

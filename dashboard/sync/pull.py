@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 Source = Transition.Source
 RENEW_EVERY = timedelta(seconds=30)
 PAGE = 100  # the most that OpenAI gives
-BUNDLE = 5  # pages of an import in one transaction: more would keep other writers waiting
+BUNDLE = 10  # pages of an import in one transaction, some 0.1 s: more would keep other writers waiting
 OPEN_CADENCE = 45  # seconds between cycles while something is open
 IDLE_CADENCE = 300
 HURRY_CADENCE = 10  # for a few minutes after somebody acted

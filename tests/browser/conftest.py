@@ -1,52 +1,17 @@
-"""A real Chromium against Django's live server."""
+"""Pages of a real Chromium on Django's live server."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from dashboard.models import User
 
-# Playwright's synchronous face runs an event loop, which Django takes for an asynchronous caller.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-]
-MISSING = "Chromium is not installed: apt-get install chromium (or put `chromium` on the PATH)"
-
 type Opened = Callable[..., Page]
-
-
-def chromium() -> str:
-    system = Path("/usr/bin/chromium")
-    return str(system) if system.exists() else shutil.which("chromium") or ""
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    if not path:
-        if os.environ.get("CI") == "true":
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -142,14 +142,6 @@ def program(name: str, package: str) -> str:
     return shutil.which(name) or lacking(f"{name} is not on PATH", f"On Debian: apt-get install {package}")
 
 
-def chromium() -> str:
-    """Debian calls it chromium, others chromium-browser or google-chrome."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    lacking("Chromium is not on PATH", "On Debian: apt-get install chromium")
-
-
 def postgresql() -> Path:
     """The folder of PostgreSQL's programs; Debian keeps the server's off PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from dashboard.supervisor.keeper import Sitter
-from tests.servers import installs
 from tests.servers.installation import Installation
 from tests.servers.installs import REPO
 from tests.servers.processes import Process, free_port
@@ -20,29 +19,10 @@ from tests.servers.vendors import KEY, Vendor, questions
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(400)]
 # A batch takes some 25 s, a tick comes every 5 s, and the machine may have other work.
 PATIENCE = 90_000
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-)
-
 LINK = re.compile(r"http://\S+/sign-in/first/\?token=\S+")
 PASSWORD = "correct horse battery staple"
 
 type Shot = Callable[[str], None]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = installs.chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(QUIET))
-        yield browser
-        browser.close()
 
 
 @dataclass

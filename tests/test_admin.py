@@ -1,0 +1,61 @@
+"""Django's admin, which exists only with DASHBOARD_ADMIN=1: it shows no key and edits no log."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from django.test import Client
+
+from dashboard.models import User
+
+LOOK = """
+import django
+django.setup()
+from django.conf import settings
+from django.core.management import call_command
+from django.test import Client
+from dashboard.models import AuditEntry, Connection, User
+settings.ALLOWED_HOSTS = ["testserver"]
+call_command("migrate", verbosity=0)
+connection = Connection(name="prod", base_url="https://vendor.example/v1")
+connection.set_key("sk-marker-of-a-key-1234")
+connection.save()
+AuditEntry.objects.create(actor="mei", verb="x", target="y")
+client = Client()
+client.force_login(User.objects.create_superuser("mei"), backend="dashboard.access.Roles")
+for path in ("", "dashboard/connection/", "dashboard/connection/1/change/", "dashboard/auditentry/1/change/",
+             "dashboard/user/1/change/", "dashboard/batch/"):
+    page = client.get(f"/admin/{path}")
+    assert page.status_code == 200, (path, page.status_code)
+    body = page.content.decode()
+    assert "sk-marker" not in body and connection.sealed_key not in body, path
+    assert "user_permissions" not in body
+for path in ("auditentry/1/change/", "auditentry/1/delete/", "auditentry/add/", "connection/1/change/"):
+    assert client.post(f"/admin/dashboard/{path}", {}).status_code == 403, path
+print("looked")
+"""
+
+
+def test_it_shows_no_key_and_edits_no_log(tmp_path: Path) -> None:
+    own = {
+        "DASHBOARD_ADMIN": "1",
+        "DASHBOARD_DATA_DIR": str(tmp_path / "data"),
+        "DJANGO_SETTINGS_MODULE": "dashboard.settings",
+    }
+    (tmp_path / "data" / "static").mkdir(parents=True)
+    # A process of its own: whether the admin exists is decided when the settings are read.
+    looked = subprocess.run(
+        [sys.executable, "-c", LOOK],
+        env=os.environ | own,
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert looked.stdout.strip() == "looked", looked.stderr[-2000:]
+
+
+def test_it_is_off_by_default(mei: User) -> None:
+    assert Client().get("/admin/").status_code in {302, 404}
