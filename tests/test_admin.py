@@ -18,6 +18,7 @@ from django.test import Client
 from dashboard.models import AuditEntry, Connection, User
 settings.ALLOWED_HOSTS = ["testserver"]
 call_command("migrate", verbosity=0)
+call_command("collectstatic", interactive=False, verbosity=0)
 connection = Connection(name="prod", base_url="https://vendor.example/v1")
 connection.set_key("sk-marker-of-a-key-1234")
 connection.save()
