@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import httpx
 import pytest
 
+from dashboard.simulator import KEY, World, serve
 from tests.test_supervisor import alive, all_gone, descendants
 
 ROOT = Path(__file__).parent.parent
@@ -252,3 +255,49 @@ def free_port() -> int:
 def command(pid: int) -> str:
     done = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return done.stdout
+
+
+def test_a_web_server_killed_in_the_middle_of_a_cancel_leaves_an_act_that_is_settled(start: Start) -> None:
+    """Nobody knows what became of the cancel, until the worker looks at the batch."""
+    world = World(20, open=0, open_positions=[3])
+    with serve(world) as base_url:
+        up = start("--port", "0", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=base_url)
+        up.wait_for_address()
+        up.until(lambda: up.rows("SELECT count(*) FROM dashboard_batch")[0][0] == 20)
+        [(batch,)] = up.rows("SELECT id FROM dashboard_batch WHERE is_open")
+        with httpx.Client(base_url=up.url, follow_redirects=True, timeout=30) as window:
+            link = up.until(lambda: re.search(r"http\S+token=\S+", up.said))[0]
+            form = window.get(link).text
+            token = re.search(r'name="token" value="([^"]+)"', form)
+            assert token
+            person = {"username": "mei", "password1": "correct horse 9", "password2": "correct horse 9"}
+            csrf = {"csrfmiddlewaretoken": window.cookies["batches_csrf"]}
+            window.post("sign-in/first/", data=person | csrf | {"token": token[1]})
+            world.faults.add("slow", 10, only="cancel")
+            csrf = {"csrfmiddlewaretoken": window.cookies["batches_csrf"]}
+            click = threading.Thread(target=post_quietly, args=(window, f"batches/{batch}/cancel/", csrf))
+            click.start()
+            up.until(lambda: up.rows("SELECT 1 FROM dashboard_act WHERE state = 'sending'"))
+            [web] = [pid for pid in up.pids() if is_granian(pid)]
+            os.kill(web, signal.SIGKILL)
+            click.join()
+        [(state,)] = up.rows("SELECT state FROM dashboard_act")
+        assert state == "sending"
+        up.until(lambda: up.rows("SELECT 1 FROM dashboard_act WHERE state = 'accepted'"), seconds=90)
+        assert up.rows("SELECT status FROM dashboard_batch WHERE is_open") == [("cancelling",)]
+        assert len([call for call in world.requests if call.method == "POST"]) == 1, "it is never sent twice"
+
+
+def post_quietly(window: httpx.Client, path: str, data: dict[str, str]) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        window.post(path, data=data)
+
+
+def is_granian(pid: int) -> bool:
+    """Granian's main process: its worker is named differently or is a child of it."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        mother = Path(f"/proc/{parent}/cmdline").read_bytes()
+        return b"granian" in words and b"granian" not in mother
+    return False
