@@ -1,6 +1,7 @@
 """Cancelling on servers that somebody else wrote, each with manners of its own."""
 
 import pytest
+from django.utils import timezone
 
 from dashboard.models import Act, AuditEntry, Batch, Connection, Transition, User
 from dashboard.sync import acts
@@ -90,6 +91,8 @@ def test_cancelling_what_is_cancelled_changes_nothing(
     batch = seen(connection, vendor.make(LONG).id)
     acts.cancel(batch, ana)
     batch = follow(connection, batch.remote_id)
+    # Later than a second click of the same hand.
+    Act.objects.update(ended_at=timezone.now() - acts.DOUBLE_CLICK)
     act = acts.cancel(batch, ana)
 
     # OGX says 200 to it, aimock 400.
@@ -139,13 +142,12 @@ def test_a_key_for_acts_that_the_vendor_rejects_is_a_refusal_that_says_so(
     connection.set_act_key("sk-some-key-of-yesterday")
     connection.save()
     batch = seen(connection, vendor.make(questions(3, "slow/gpt-4o")).id)
-    before = batch.status
     act = acts.cancel(batch, ana)
 
     assert (act.state, act.error_kind, act.http_status) == ("refused", "bad_key", 401)
     assert "yesterday" not in act.words
     batch.refresh_from_db()
-    assert batch.status == before
+    assert batch.status in ("validating", "in_progress"), "the key that reads has looked: it runs on"
 
 
 def test_a_cancel_under_a_wrong_path_is_a_refusal(vendor: Vendor, connect: Connect, ana: User) -> None:
