@@ -66,7 +66,8 @@ _threads = threading.BoundedSemaphore(settings.CELERY_WORKER_CONCURRENCY - 3)
 @shared_task(ignore_result=True)
 def sync_connection(connection_id: int) -> None:
     """Sync one connection, if it is still due and nobody else is at it. With every thread taken, the next tick asks."""
-    if _threads.acquire(blocking=False):
+    # A worker that is asked to end begins nothing anew.
+    if not _stopping.is_set() and _threads.acquire(blocking=False):
         try:
             pull(connection_id, stop=_stopping.is_set)
         finally:
