@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from dashboard.insight.pulse import WORKER_SEEN_EVERY, health_of
 from dashboard.models import Batch, Connection, Part, SyncRun
+from dashboard.models.connection import raise_revision
 from dashboard.sync import acts
 from dashboard.sync.pull import pull
 
@@ -106,7 +107,7 @@ def mark_overdue(now: Any) -> None:
     for connection_id, pks in by_connection.items():
         # Together: a page that saw the revision without the rows would never be told of them.
         with transaction.atomic():
-            revision = _raise_revision(connection_id)
+            revision = raise_revision(connection_id)
             Batch.objects.filter(pk__in=pks).update(is_overdue=True, revision=revision)
 
 
@@ -116,11 +117,6 @@ def judge_health(now: Any) -> None:
         health = health_of(connection, now)
         if health != connection.health:
             Connection.objects.filter(pk=connection.pk).update(health=health, revision=F("revision") + 1)
-
-
-def _raise_revision(connection_id: int) -> int:
-    Connection.objects.filter(pk=connection_id).update(revision=F("revision") + 1)
-    return Connection.objects.values_list("revision", flat=True).get(pk=connection_id)
 
 
 def sweep() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from dashboard import vault
@@ -154,6 +154,16 @@ def reading_again() -> dict[str, Any]:
         "claim_token": "",
         "claim_until": None,
     }
+
+
+def raise_revision(connection_id: int) -> int:
+    """Tell open pages that something of this connection has moved; the new revision, for the rows that did.
+
+    To be called in the transaction that writes those rows: a page that saw one without the other would miss it.
+    """
+    connection = Connection.objects.filter(pk=connection_id)
+    connection.update(revision=F("revision") + 1)
+    return connection.values_list("revision", flat=True).get()
 
 
 class SyncRun(models.Model):

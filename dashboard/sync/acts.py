@@ -11,12 +11,13 @@ import time
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from dashboard.dialects.base import VendorError
 from dashboard.models import Act, AuditEntry, Batch, Connection, Transition, User
 from dashboard.models.batch import TERMINAL, Status
+from dashboard.models.connection import raise_revision
 from dashboard.sync.absorb import ClaimLost, absorb
 from dashboard.sync.vendor import KeyUnavailable, open_vendor
 
@@ -78,9 +79,7 @@ def _begin(batch: Batch, user: User) -> tuple[Act, bool]:
 
 def _touch(batch: Batch) -> None:
     """An act shows on the batch's row, so open pages must notice it."""
-    Connection.objects.filter(pk=batch.connection_id).update(revision=F("revision") + 1)
-    revision = Connection.objects.values_list("revision", flat=True).get(pk=batch.connection_id)
-    Batch.objects.filter(pk=batch.pk).update(revision=revision)
+    Batch.objects.filter(pk=batch.pk).update(revision=raise_revision(batch.connection_id))
 
 
 def _send(act: Act, batch: Batch) -> None:
