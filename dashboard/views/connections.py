@@ -24,6 +24,7 @@ from dashboard.models import AuditEntry, Batch, Connection
 from dashboard.models.connection import ConnectionQuerySet, reading_again
 from dashboard.sync import absorb
 from dashboard.sync.probe import Finding, probe
+from dashboard.views.batches import is_htmx
 from dashboard.views.connection_card import Card, cards_of, lede_of
 from dashboard.views.connection_form import ConnectionForm
 from dashboard.views.health import not_allowed
@@ -57,10 +58,6 @@ def for_admins(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]
 def may_act(request: HttpRequest) -> bool:
     """Whether the buttons are shown; whether they work is decided by `for_admins`."""
     return request.user.has_perm(CONNECT) and not settings.READ_ONLY
-
-
-def is_htmx(request: HttpRequest) -> bool:
-    return request.META.get("HTTP_HX_REQUEST") == "true"
 
 
 def kept(request: HttpRequest) -> ConnectionQuerySet:
