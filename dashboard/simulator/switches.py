@@ -101,6 +101,10 @@ class Faults:
         with self._lock:
             self._on = []
 
+    def is_on(self, kind: str) -> bool:
+        """Whether a fault of a kind waits for requests; False once those it counted down have come."""
+        return any(fault.kind == kind for fault in self._on)
+
     def take(self, what: str) -> list[Fault]:
         """The faults that hit a request, each counted down."""
         if not self._on:
