@@ -4,12 +4,10 @@ One short transaction a page. Compare in Python, upsert only what changed, as pl
 three times as much, and an import is a hundred thousand of these.
 """
 
-import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
@@ -77,20 +75,15 @@ SAID = (
     "search_text",
     "is_overdue",
 )
-CREATED_AT = SAID.index("created_at")
 KEPT = ("payload", "asked_at", "revision", "unchanged_cycles", "misses", "gone_at")
 ONCE = ("connection_id", "remote_id", "ordered_at", "place", "first_seen_at")
-INSERT = (
-    f"INSERT INTO dashboard_batch ({', '.join((*ONCE, *SAID, *KEPT))}) "  # noqa: S608 (column names of our own)
-    f"VALUES ({', '.join(['%s'] * len((*ONCE, *SAID, *KEPT)))})"
-)
-UPSERT = f"{INSERT} ON CONFLICT (connection_id, remote_id) DO UPDATE SET " + ", ".join(
+# Given in unix seconds, as vendors do. The database makes times of them: in Python that costs ten times as much.
+SECONDS = {*TIMES, "finished_at", "refresh_until", "ordered_at"}
+FROM_SECONDS = {"sqlite": "datetime(%s, 'unixepoch')", "postgresql": "to_timestamp(%s)"}
+OVERWRITE = "ON CONFLICT (connection_id, remote_id) DO UPDATE SET " + ", ".join(
     f"{column} = excluded.{column}" for column in (*SAID, *KEPT)
 )
-MINUTES = [f" {minute // 60:02d}:{minute % 60:02d}" for minute in range(24 * 60)]
-SECONDS = [f":{second:02d}" for second in range(60)]
-
-type Moment = Callable[[int | datetime], Any]
+ALWAYS = int(FOR_EVER.timestamp())
 
 # When the vendor says that a status began.
 BEGAN = {
@@ -136,15 +129,15 @@ def absorb(
     renewed. `place` holds columns of the connection that are true only together with this page (an import's cursor).
     """
     by_id = {remote.remote_id: remote for remote in remotes}  # a page may repeat itself
-    moment = for_database()
+    second = int(asked_at.timestamp())
     # Reckoned before the database is locked; whether they are new is asked again behind the lock.
     known_ids = _known_ids(connection, by_id)
     said = {
-        remote_id: columns_of(connection, remote, asked_at, moment, old=None, source=source)
+        remote_id: columns_of(connection, remote, second, old=None, source=source)
         for remote_id, remote in by_id.items()
         if remote_id not in known_ids
     }
-    result, news = Absorbed(), _News(asked_at, source, moment, moment(asked_at))
+    result, news = Absorbed(), _News(asked_at, second, source, _stamp(asked_at))
     with transaction.atomic():
         # The connection's row is locked first, so that absorbs of one connection never interleave.
         held = Connection.objects.select_for_update().filter(pk=connection.pk)
@@ -158,7 +151,7 @@ def absorb(
         for remote_id, remote in by_id.items():
             if remote_id in known_ids:
                 continue
-            row = said.get(remote_id) or columns_of(connection, remote, asked_at, moment, old=None, source=source)
+            row = said.get(remote_id) or columns_of(connection, remote, second, old=None, source=source)
             _first_sight(connection, remote, row, revision + 1, news)
             result.new += 1
         unchanged = []
@@ -199,9 +192,9 @@ class _News:
     """What must be written; by remote id where rows have no number yet."""
 
     asked_at: datetime
+    second: int  # of asked_at, in unix seconds
     source: Source
-    moment: Moment
-    asked: Any  # asked_at as the database takes it
+    asked: Any  # asked_at as the database's own driver takes it
     new: list[tuple[Any, ...]] = field(default_factory=list)
     changed: list[tuple[Any, ...]] = field(default_factory=list)
     transitions: list[tuple[str, str, str, int | None]] = field(default_factory=list)
@@ -242,9 +235,8 @@ def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: 
             # An act's answer stands against every list that was asked for before it came, changed or not.
             Batch.objects.filter(pk=old.pk).update(asked_at=news.asked_at)
         return False
-    said = columns_of(connection, remote, news.asked_at, news.moment, old=old, source=news.source)
-    before = tuple(news.moment(value) if isinstance(value, datetime) else value for value in _said_of(old))
-    changed = before != said or old.gone_at is not None
+    said = columns_of(connection, remote, news.second, old=old, source=news.source)
+    changed = tuple(_said_of(old)) != said or old.gone_at is not None
     news.changed.append(_row_of(connection, remote, said, revision if changed else old.revision, news))
     if not changed:
         return False
@@ -262,15 +254,13 @@ def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: 
 def columns_of(
     connection: Connection,
     remote: RemoteBatch,
-    asked_at: datetime,
-    moment: Moment,
+    second: int,
     *,
     old: Batch | None,
     source: Source,
 ) -> tuple[Any, ...]:
-    """The values of SAID for a remote batch, times as the database takes them."""
+    """The values of SAID for a remote batch asked for at a `second`; times in unix seconds."""
     counts = _counts(remote)
-    asked_second = asked_at.timestamp()
     is_open = remote.status not in TERMINAL
     finished_at: int | None = None
     if not is_open:
@@ -279,10 +269,10 @@ def columns_of(
             finished_at = int(old.finished_at.timestamp())
         if finished_at is None and source != Source.IMPORT:
             # Never guessed for history: it would look as if it had ended just now.
-            finished_at = int(asked_second)
-    refresh_until = moment(FOR_EVER) if is_open else None
-    if finished_at is not None and finished_at + GRACE_SECONDS > asked_second:
-        refresh_until = moment(finished_at + GRACE_SECONDS)
+            finished_at = second
+    refresh_until = ALWAYS if is_open else None
+    if finished_at is not None and finished_at + GRACE_SECONDS > second:
+        refresh_until = finished_at + GRACE_SECONDS
     metadata = remote.metadata
     return (
         remote.status,
@@ -298,8 +288,8 @@ def columns_of(
         remote.output_file_id[:512],
         remote.error_file_id[:512],
         *counts,
-        *[None if value is None else moment(value) for value in _times_of(remote)],
-        None if finished_at is None else moment(finished_at),
+        *_times_of(remote),
+        finished_at,
         is_open,
         refresh_until,
         remote.tokens_input,
@@ -310,7 +300,7 @@ def columns_of(
         _json(remote.errors) if remote.errors else "[]",
         _json(remote.oddities) if remote.oddities else "[]",
         searchable(remote.remote_id, metadata),
-        is_open and remote.expires_at is not None and remote.expires_at < asked_second,
+        is_open and remote.expires_at is not None and remote.expires_at < second,
     )
 
 
@@ -329,7 +319,10 @@ def _json(value: Any) -> str:
 def _said_of(batch: Batch) -> Iterable[Any]:
     for column in SAID:
         value = getattr(batch, column)
-        yield _json(value) if column in {"errors", "oddities", "metadata"} else value
+        if isinstance(value, datetime):
+            yield int(value.timestamp())
+        else:
+            yield _json(value) if column in {"errors", "oddities", "metadata"} else value
 
 
 def _end_of(remote: RemoteBatch) -> int | None:
@@ -355,32 +348,31 @@ def _began(remote: RemoteBatch, status: str) -> int | None:
 def _row_of(
     connection: Connection, remote: RemoteBatch, said: tuple[Any, ...], revision: int, news: _News
 ) -> tuple[Any, ...]:
-    second, ordered_at, asked = remote.created_at, said[CREATED_AT], news.asked
-    if second is None:
-        second, ordered_at = int(news.asked_at.timestamp()), asked
+    second = news.second if remote.created_at is None else remote.created_at
     place = place_of(connection.pk, remote.remote_id, second)
-    once = (connection.pk, remote.remote_id, ordered_at, place, asked)
-    return (*once, *said, remote.payload, asked, revision, 0, 0, None)
+    once = (connection.pk, remote.remote_id, second, place, news.asked)
+    return (*once, *said, remote.payload, news.asked, revision, 0, 0, None)
 
 
 def _write(connection: Connection, news: _News) -> None:
-    moment = news.moment
-    noticed_at = moment(timezone.now())
+    noticed_at = _stamp(timezone.now())
+    from_seconds = FROM_SECONDS[database.vendor]
+    insert = _insert_into_batches(from_seconds)
     with database.cursor() as cursor:
         if news.changed:
-            cursor.executemany(UPSERT, news.changed)
+            cursor.executemany(f"{insert} {OVERWRITE}", news.changed)
         if news.new:
             newest = Batch.objects.aggregate(newest=Max("pk"))["newest"] or 0
-            cursor.executemany(INSERT, news.new)
+            cursor.executemany(insert, news.new)
             index_new(newest)
         changed = {change[0] for change in news.transitions} | {remote.remote_id for remote in news.readings}
         pks = _known_ids(connection, changed)
         if news.transitions:
             cursor.executemany(
-                "INSERT INTO dashboard_transition (batch_id, old_status, new_status, at, noticed_at, source)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
+                "INSERT INTO dashboard_transition (batch_id, old_status, new_status, at, noticed_at, source)"  # noqa: S608
+                f" VALUES (%s, %s, %s, {from_seconds}, %s, %s)",
                 [
-                    (pks[rid], before, after, None if at is None else moment(at), noticed_at, news.source.value)
+                    (pks[rid], before, after, at, noticed_at, news.source.value)
                     for rid, before, after, at in news.transitions
                 ],
             )
@@ -399,26 +391,15 @@ def _write(connection: Connection, news: _News) -> None:
             )
 
 
-def for_database() -> Moment:
-    """A function from unix seconds or a datetime to what the database's own driver takes."""
-    return _as_text if database.vendor == "sqlite" else _as_datetime
+def _insert_into_batches(from_seconds: str) -> str:
+    columns = (*ONCE, *SAID, *KEPT)
+    values = ", ".join(from_seconds if column in SECONDS else "%s" for column in columns)
+    return f"INSERT INTO dashboard_batch ({', '.join(columns)}) VALUES ({values})"  # noqa: S608 (of our own)
 
 
-def _as_datetime(value: int | datetime) -> datetime:
-    return datetime.fromtimestamp(value, UTC) if isinstance(value, int) else value
-
-
-def _as_text(value: int | datetime) -> str:
-    """Naive UTC text, as Django writes it on SQLite. A page has a thousand times: put together from what is at hand."""
-    if isinstance(value, int):
-        day, second = divmod(value, 86_400)
-        return _day(day) + MINUTES[second // 60] + SECONDS[second % 60]
-    return str(value.astimezone(UTC).replace(tzinfo=None))
-
-
-@lru_cache(4_000)
-def _day(day: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(day * 86_400))
+def _stamp(moment: datetime) -> Any:
+    """A time as the database's own driver takes it: on SQLite a text without a zone."""
+    return database.ops.adapt_datetimefield_value(moment)
 
 
 def rename(connection: Connection) -> None:
