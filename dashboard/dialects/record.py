@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from . import fields
-from .base import Reason, RefusedRecord, RemoteBatch
+from .base import Reason, RefusedRecord, RemoteBatch, RemoteError
 from .fields import Oddities, pick
 from .pages import decode, depth
 from .scrub import scrub
@@ -62,6 +62,17 @@ class _Usage(msgspec.Struct, gc=False):
     output_tokens_details: _Reasoning | None = None
 
 
+class _Error(msgspec.Struct, gc=False):
+    code: _Short = None
+    message: Annotated[str, Meta(max_length=2_000)] | None = None
+    param: _Short = None
+    line: _Count | None = None
+
+
+class _Errors(msgspec.Struct, gc=False):
+    data: Annotated[list[_Error], Meta(max_length=fields.MAX_ERRORS)] | None
+
+
 class _Ordinary(msgspec.Struct, gc=False):
     """OpenAI's own shape. A member typed None belongs to another vendor: when it is there, the slow reader is asked."""
 
@@ -88,7 +99,7 @@ class _Ordinary(msgspec.Struct, gc=False):
     request_counts: _Counts | None = None
     metadata: _Pairs | None = None
     usage: _Usage | None = None
-    errors: None = None
+    errors: _Errors | None = None
     error: None = None
     results: None = None
     input_files: None = None
@@ -186,7 +197,7 @@ def read_ordinary(payload: bytes) -> RemoteBatch | None:
         completed,
         failed,
         o.metadata or {},
-        (),
+        _errors(o.errors.data) if o.errors and o.errors.data else (),
         given,
         cached,
         written,
@@ -199,6 +210,10 @@ def read_ordinary(payload: bytes) -> RemoteBatch | None:
 
 def _is_flat(payload: bytes) -> bool:
     return depth(payload, MAX_DEPTH) <= MAX_DEPTH
+
+
+def _errors(given: list[_Error]) -> tuple[RemoteError, ...]:
+    return tuple(RemoteError(_absent(e.code), _absent(e.message), _absent(e.param), e.line) for e in given)
 
 
 def _absent(value: str | None) -> str:

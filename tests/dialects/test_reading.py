@@ -38,6 +38,13 @@ NAMES = [
 TIMES = st.none() | st.integers(1_500_000_000, 1_900_000_000)
 FILE_IDS = st.none() | st.sampled_from(["", "None", "file-8YqWn6vG2sQ1kRz4tXbLfM"])
 COUNTS = st.integers(0, 1_000_000)
+WORDS = st.none() | st.sampled_from(["", "None"]) | st.text(max_size=300)
+ERROR = st.fixed_dictionaries(
+    {}, optional={"code": WORDS, "message": WORDS, "param": WORDS, "line": st.none() | st.integers(-1, 50_000)}
+)
+ERRORS = st.none() | st.fixed_dictionaries(
+    {}, optional={"object": st.just("list"), "data": st.none() | st.lists(ERROR, max_size=4), "message": WORDS}
+)
 
 
 @st.composite
@@ -49,7 +56,7 @@ def ordinary_records(draw: st.DrawFn) -> dict[str, Any]:
         "model": draw(st.none() | st.text(max_size=30)),
         "output_file_id": draw(FILE_IDS),
         "error_file_id": draw(FILE_IDS),
-        "errors": None,
+        "errors": draw(ERRORS),
         "request_counts": draw(
             st.none() | st.just({"total": completed + failed + draw(COUNTS), "completed": completed, "failed": failed})
         ),
@@ -93,6 +100,7 @@ def test_both_readers_give_the_same_batch(given_record: dict[str, Any]) -> None:
 @settings(max_examples=50)
 def test_ordinary_records_mostly_take_the_fast_reader(given_record: dict[str, Any]) -> None:
     given_record |= {"metadata": {"name": "x"}, "a_new_member": {"y": [1]}, "model": "m", "endpoint": "/v1/responses"}
+    given_record["errors"] = {"object": "list", "data": [{"code": "c", "message": "m", "param": None, "line": 1}]}
     assert read_ordinary(json.dumps(given_record).encode()) is not None
 
 
