@@ -6,7 +6,7 @@
   const $ = (selector) => document.querySelector(selector);
   const $$ = (selector) => [...document.querySelectorAll(selector)];
   const words = $("#words").dataset;
-  const poller = () => $("[data-poll]");
+  const poller = () => $("#poll"); // with data-poll it asks by itself, without it only when told to
   const REST_MS = 10 * 60e3; // without a hand on mouse or keyboard: ask four times less often
   const GONE_MS = 45e3;
   const RETRY_S = [5, 60];
@@ -53,7 +53,7 @@
 
   function age() {
     for (const element of $$("time[data-ago]")) write(element, ago(Date.parse(element.dateTime)));
-    write($("#page-age"), `${cadence() || !poller() ? words.page : words.paused} ${words.ago.replace("{}", span(Date.now() - heard))}`);
+    write($("#page-age"), `${choice?.value === "0" && poller() ? words.paused : words.page} ${words.ago.replace("{}", span(Date.now() - heard))}`);
     // A connection turns amber and red by the clock alone: a dead sync cannot say that it is dead.
     for (const sign of $$("[data-sign][data-at]")) {
       const past = serverNow() / 1e3 - Number(sign.dataset.at);
@@ -95,7 +95,7 @@
   /** Seconds between polls; 0 is paused. */
   function cadence() {
     const page = poller();
-    if (!page) return 0;
+    if (!page?.dataset.poll) return 0;
     const own = Number(page.dataset.poll) || 15;
     const chosen = choice && choice.value !== choice.dataset.default ? Number(choice.value) : own;
     return chosen && "slow" in page.dataset ? Math.max(own, chosen) : chosen;
@@ -121,8 +121,8 @@
   }
 
   function poll() {
-    if (gone) return refresh();
-    poller()?.dispatchEvent(new Event("poll"));
+    if (gone || !poller()?.dataset.poll) return refresh();
+    poller().dispatchEvent(new Event("poll"));
     plan();
   }
 

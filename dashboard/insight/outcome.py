@@ -4,12 +4,15 @@
 failed and nothing is unaccounted for. Rules: live.md, "Truth about a batch" in the design notes.
 """
 
-from django.utils.formats import number_format
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.models import Batch
-from dashboard.models.batch import Outcome, Status
+from dashboard.models.batch import TERMINAL, Outcome, Status
 
 OPEN = (Status.VALIDATING, Status.IN_PROGRESS, Status.FINALIZING, Status.CANCELLING)
 # What a batch looks like: the name of an icon, a colour and a shape in the stylesheet.
@@ -55,9 +58,31 @@ def outcome_of(
     return Outcome.PARTIAL
 
 
+def removed_at(batch: Batch) -> datetime | None:
+    """When its connection was removed. A list loads the connection of such batches alone: the others have none here."""
+    return batch.connection.retired_at if Batch.connection.is_cached(batch) else None
+
+
+def unseen_since(batch: Batch) -> datetime | None:
+    """Since when nobody can know what an open batch does; None while it is watched, and for what has ended."""
+    return None if batch.status in TERMINAL else batch.gone_at or removed_at(batch)
+
+
+def lost_with_connection(batch: Batch) -> datetime | None:
+    """When an open batch was lost from sight because its connection was removed; None when its key lost it before."""
+    removed = removed_at(batch)
+    is_cause = bool(removed and unseen_since(batch) and not (batch.gone_at and batch.gone_at < removed))
+    return removed if is_cause else None
+
+
+def is_running(batch: Batch) -> bool:
+    """Whether it may be said what an open batch does now: how far it is, when it is due, what is left."""
+    return batch.is_open and not unseen_since(batch)
+
+
 def state_of(batch: Batch) -> str:
     """Which of the drawn states a batch is in: one of the open statuses, or an end."""
-    if batch.gone_at:
+    if unseen_since(batch):
         return "gone"
     if batch.outcome == Outcome.OPEN:
         return batch.status
@@ -66,7 +91,7 @@ def state_of(batch: Batch) -> str:
 
 def in_words(batch: Batch) -> str:
     """A few words, as they stand in a row, on the batch and on a wall: "Partial, 97 of 100"."""
-    if batch.gone_at:
+    if unseen_since(batch):
         return _("No longer visible")
     done, total = count(batch.requests_completed), count(batch.requests_total)
     match batch.outcome:
@@ -89,6 +114,14 @@ def count(number: int | None) -> str:
     return number_format(number or 0, force_grouping=True)
 
 
+def day_and_time(at: datetime | None) -> str:
+    """3 Oct 14:06, in the person's own zone: a sentence may be read on another day."""
+    if at is None:
+        return ""
+    local = timezone.localtime(at)
+    return date_format(local, "j M H:i" if local.year == timezone.localdate().year else "j M Y H:i")
+
+
 def sentence(batch: Batch) -> str:
     """One or two true sentences: what came of the requests. Its numbers add up with those of the bar below it."""
     return " ".join(said for _kind, said in sentences(batch))
@@ -96,14 +129,14 @@ def sentence(batch: Batch) -> str:
 
 def sentences(batch: Batch) -> list[tuple[str, str]]:
     """The same in pieces: "main" comes first, "bad" is what failed, "" is the rest."""
-    if batch.gone_at:
-        return [("main", _("The vendor no longer shows this batch to this key. What is below was seen before."))]
     failed, lost = batch.requests_failed or 0, batch.unaccounted or 0
     pieces = [
-        ("main", _main(batch)),
+        ("main", _last_seen(batch) if unseen_since(batch) else _main(batch)),
+        ("", _by_then(batch) if unseen_since(batch) else ""),
         ("bad", _failed(failed) if batch.outcome != Outcome.ALL_FAILED else ""),
         ("", _unaccounted(lost)),
         ("", _overdue(batch)),
+        ("", _out_of_sight(batch)),
     ]
     return [(kind, said) for kind, said in pieces if said]
 
@@ -135,6 +168,23 @@ def _main(batch: Batch) -> str:
     return _("%(done)s of %(total)s requests completed.") % said
 
 
+def _last_seen(batch: Batch) -> str:
+    """What an open batch did when it was last seen; it may have ended long since."""
+    status = batch.raw_status if batch.status == Status.UNKNOWN else str(Status(batch.status).label).lower()
+    said = {"time": day_and_time(unseen_since(batch)), "status": status}
+    if lost_with_connection(batch):
+        return _("Its connection was removed on %(time)s; last seen %(status)s.") % said
+    return _("No longer visible with this key since %(time)s; last seen %(status)s.") % said
+
+
+def _by_then(batch: Batch) -> str:
+    if not batch.requests_total:
+        return ""
+    processed = (batch.requests_completed or 0) + (batch.requests_failed or 0)
+    said = {"processed": count(processed), "total": count(batch.requests_total)}
+    return _("By then %(processed)s of %(total)s requests were processed.") % said
+
+
 def _failed(failed: int) -> str:
     return ngettext("%(count)s failed.", "%(count)s failed.", failed) % {"count": count(failed)} if failed else ""
 
@@ -147,7 +197,17 @@ def _unaccounted(lost: int) -> str:
     ) % {"count": count(lost)}
 
 
+def _out_of_sight(batch: Batch) -> str:
+    """Why nothing new will be seen of it, where that is not the first thing to say."""
+    said = []
+    if batch.gone_at and not unseen_since(batch):
+        said.append(_("No longer visible with this key since %(time)s.") % {"time": day_and_time(batch.gone_at)})
+    if (removed := removed_at(batch)) and not lost_with_connection(batch):
+        said.append(_("Its connection was removed on %(time)s.") % {"time": day_and_time(removed)})
+    return " ".join(said)
+
+
 def _overdue(batch: Batch) -> str:
-    if not (batch.is_overdue and batch.is_open):
+    if not (batch.is_overdue and is_running(batch)):
         return ""
     return _("The deadline has passed, but the vendor has not called it expired.")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from dashboard.insight.outcome import state_of
+from dashboard.insight.outcome import is_running, lost_with_connection, state_of, unseen_since
 from dashboard.models import Batch
 from dashboard.models.batch import Status
 
@@ -76,6 +76,11 @@ def timeline(batch: Batch, now: datetime, seen: Collection[str] = ()) -> list[St
             step.kind, step.said = "skipped", _("time not reported by the vendor")
     steps += ends
     _durations(steps, batch, now)
+    if since := unseen_since(batch):
+        # What might come next is nobody's to say.
+        steps = [step for step in steps if step.kind != "future"]
+        word = _("Connection removed") if lost_with_connection(batch) else _("No longer visible")
+        steps.append(Step(word, "gone", since))
     if batch.expires_at:
         steps.append(_deadline(batch, batch.expires_at))
     return steps
@@ -93,13 +98,13 @@ def _durations(steps: list[Step], batch: Batch, now: datetime) -> None:
                 step.took = after.at - step.at
             else:
                 after.said = _("earlier than the step before it: shown as the vendor sent it")
-    if timed and batch.is_open and not batch.gone_at and (at := timed[-1].at) and now >= at:
+    if timed and is_running(batch) and (at := timed[-1].at) and now >= at:
         timed[-1].took, timed[-1].so_far = now - at, True
 
 
 def _deadline(batch: Batch, expires_at: datetime) -> Step:
     step = Step(_("Deadline"), "expired", expires_at, kind="future")
-    if batch.is_open:
+    if is_running(batch):
         step.said = _("passed, not called expired by the vendor") if batch.is_overdue else ""
     elif batch.finished_at and batch.status != Status.EXPIRED and batch.finished_at <= expires_at:
         step.took, step.said = expires_at - batch.finished_at, _("to spare")

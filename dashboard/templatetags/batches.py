@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from dashboard.insight.outcome import in_words, state_of
+from dashboard.insight.outcome import in_words, is_running, state_of, unseen_since
 from dashboard.models import Batch
 from dashboard.models.batch import Outcome
 from dashboard.models.search import ID_TAIL
@@ -121,7 +121,7 @@ def timed(at: datetime, words: str) -> SafeString:
 @register.filter
 def left(batch: Batch) -> int | None:
     """Requests still to be run; None when nobody knows or when there will be none."""
-    if not batch.is_open or not batch.requests_total:
+    if not is_running(batch) or not batch.requests_total:
         return None
     return max(0, batch.requests_total - (batch.requests_completed or 0) - (batch.requests_failed or 0))
 
@@ -235,7 +235,7 @@ def finish(batch: Batch) -> SafeString:
         first = clock(batch.finished_at)
         if batch.created_at and batch.created_at <= batch.finished_at:
             second = escape(_("took %(time)s") % {"time": duration(batch.finished_at - batch.created_at)})
-    elif batch.gone_at:
+    elif unseen_since(batch):
         first = f'<span class="dim">{escape(_("not known"))}</span>'
     elif not batch.expires_at:
         first = f'<span class="dim">{escape(_("no deadline"))}</span>'
@@ -293,7 +293,7 @@ def row_of_list(row: Any) -> SafeString:
 @register.simple_tag
 def bar(batch: Batch, *, big: bool = False, stale: bool = False, label: str = "") -> SafeString:
     """Completed, failed and the rest in one line, with a hairline for now against the deadline at the right end."""
-    live = batch.is_open and not batch.gone_at
+    live = is_running(batch)
     return draw_bar(
         batch.requests_total or 0,
         batch.requests_completed or 0,
@@ -301,7 +301,7 @@ def bar(batch: Batch, *, big: bool = False, stale: bool = False, label: str = ""
         lost=batch.unaccounted or 0,
         live=live and not stale,
         now=now_of(batch) if live and not stale else None,
-        late=batch.is_overdue,
+        late=live and batch.is_overdue,
         stale=stale,
         big=big,
         label=label,

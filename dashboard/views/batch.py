@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
 from dashboard.insight.causes import cause_of
-from dashboard.insight.outcome import sentences, state_of
+from dashboard.insight.outcome import is_running, sentences, state_of
 from dashboard.insight.pulse import revisions_in
 from dashboard.insight.timeline import timeline
 from dashboard.middleware import client_address, polled
@@ -80,8 +80,8 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
     seen = revisions_in(request.GET.get("seen", "")).get(found.connection_id, 0)
     drained = str(found.connection_id) in request.GET.get("drained", "").split(",")
     turned = drained != (found.connection_id in stale_connections(taken))
-    # A retired connection has no beat, and its batches do not move.
-    context["moved"] = found.revision > seen or turned
+    # Nothing moves when a connection is removed, and yet the page is another; it asks no more after that.
+    context["moved"] = found.revision > seen or turned or not context["is_watched"]
     return render(request, "batch/_changed.html", context)
 
 
@@ -145,7 +145,8 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
     taken, now = pulse_of(request), timezone.now()
     history = list(Act.objects.filter(batch=found).order_by("-began_at")[:EVENTS_SHOWN])
     stale = is_stale(request, found)
-    is_live = bool(found.refresh_until and found.refresh_until > now and not found.gone_at)
+    is_watched = not found.gone_at and not found.connection.retired_at
+    is_live = bool(found.refresh_until and found.refresh_until > now and is_watched)
     drained = found.connection_id if found.connection_id in stale_connections(taken) else ""
     raw = pretty(bytes(found.payload))
     return {
@@ -158,7 +159,7 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "left": left(found),
         "window": between(found.created_at, found.expires_at),
         "took": between(found.created_at, found.finished_at),
-        "remains": between(now, found.expires_at) if found.is_open else None,
+        "remains": between(now, found.expires_at) if is_running(found) else None,
         "bar_label": bar_label(found),
         "has_bar": has_bar(found),
         "tags": [(key, value, search_for(value)) for key, value in sorted(found.metadata.items())],
@@ -169,6 +170,8 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "events": events(found, history),
         "waiting": waiting(found, history),
         "why_not": why_not(found, history),
+        "is_running": is_running(found),
+        "is_watched": is_watched,
         "is_live": is_live,
         "poll_seconds": OPEN_SECONDS if is_live else ENDED_SECONDS,
         "poll_url": "?" + urlencode({"seen": taken.token, "drained": drained}),
@@ -176,7 +179,7 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
 
 
 def is_stale(request: HttpRequest, found: Batch) -> bool:
-    return found.is_open and found.connection_id in stale_connections(pulse_of(request))
+    return is_running(found) and found.connection_id in stale_connections(pulse_of(request))
 
 
 def between(earlier: datetime | None, later: datetime | None) -> timedelta | None:
@@ -199,7 +202,7 @@ def scale_of(found: Batch, now: datetime) -> Scale | None:
     created, expires = found.created_at, found.expires_at
     if created is None or expires is None or expires <= created:
         return None
-    if found.is_open:
+    if is_running(found):
         share, word, time = now_of(found) or 0.0, _("now"), now
     elif found.finished_at and found.finished_at >= created:
         share, word, time = min(1.0, (found.finished_at - created) / (expires - created)), _("ended"), found.finished_at
@@ -306,7 +309,7 @@ def how_it_ended(act: Act) -> str:
 
 def waiting(found: Batch, history: list[Act]) -> str:
     """ "cancel requested by Ana, 14:05", until the vendor says so itself."""
-    if not found.is_open or found.status in STOPPING:
+    if not is_running(found) or found.status in STOPPING:
         return ""
     act = next((act for act in history if act.kind == Act.Kind.CANCEL), None)
     return requested(act) if act and act.state != Act.State.REFUSED else ""

@@ -6,8 +6,8 @@ from datetime import datetime
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from dashboard.insight.outcome import state_of
-from dashboard.models import Act, Batch
+from dashboard.insight.outcome import is_running, lost_with_connection, state_of, unseen_since
+from dashboard.models import Act, Batch, Connection
 from dashboard.models.batch import Outcome, Status
 from dashboard.templatetags.batches import clock_words, short_endpoint
 
@@ -54,14 +54,27 @@ class Row:
 
 
 def rows_of(batches: list[Batch], names: dict[int, str], stale: dict[int, datetime | None]) -> list[Row]:
+    """`names` are those of the connections that are kept."""
+    names = names | give_removed(batches, names)
     acts = acts_of(batches)
     base = reverse("batches")  # a batch stands below the list; resolving fifty addresses takes a while
     return [row_of(base, batch, names, stale, acts.get(batch.pk)) for batch in batches]
 
 
+def give_removed(batches: list[Batch], names: dict[int, str]) -> dict[int, str]:
+    """Give the batches of removed connections, whose history is kept, what they need to say so; and those names."""
+    orphans = [batch for batch in batches if batch.connection_id not in names]
+    if not orphans:
+        return {}
+    removed = Connection.objects.only("name", "retired_at").in_bulk({batch.connection_id for batch in orphans})
+    for batch in orphans:
+        batch.connection = removed[batch.connection_id]
+    return {pk: connection.name for pk, connection in removed.items()}
+
+
 def acts_of(batches: list[Batch]) -> dict[int, Act]:
     """The latest cancel of each that the vendor has not confirmed yet, with one query for all or none at all."""
-    waiting = [batch.pk for batch in batches if batch.is_open and batch.status not in STOPPING]
+    waiting = [batch.pk for batch in batches if is_running(batch) and batch.status not in STOPPING]
     if not waiting:
         return {}
     acts = Act.objects.filter(batch__in=waiting, kind=Act.Kind.CANCEL).exclude(state=Act.State.REFUSED)
@@ -76,24 +89,26 @@ def requested(act: Act) -> str:
 
 
 def row_of(base: str, batch: Batch, names: dict[int, str], stale: dict[int, datetime | None], act: Act | None) -> Row:
-    is_stale = batch.connection_id in stale and batch.is_open
+    is_stale = batch.connection_id in stale and is_running(batch)
     note, note_state = "", ""
-    if batch.gone_at:
-        note = _("with this key since %(time)s") % {"time": clock_words(batch.gone_at)}
+    if unseen_since(batch):
+        note = unseen_words(batch)
+    elif batch.gone_at:
+        note = _("not visible since %(time)s") % {"time": clock_words(batch.gone_at)}
     elif act:
         note = requested(act)
     elif is_stale:
         synced_at = stale[batch.connection_id]
         note = _("as of %(time)s") % {"time": clock_words(synced_at)} if synced_at else _("never synced")
         note_state = "stale"
-    elif batch.is_overdue and batch.is_open:
+    elif batch.is_overdue and is_running(batch):
         note, note_state = _("overdue, not called expired"), "risk"
     error = "" if batch.is_open else first_error(batch)
     return Row(
         batch=batch,
         url=f"{base}{batch.pk}/",
         connection=names.get(batch.connection_id, ""),
-        stale=is_stale,
+        stale=is_stale or bool(unseen_since(batch)),
         note=note,
         note_state=note_state,
         second=error or " · ".join(filter(None, [batch.model, short_endpoint(batch.endpoint)])),
@@ -102,8 +117,15 @@ def row_of(base: str, batch: Batch, names: dict[int, str], stale: dict[int, date
     )
 
 
+def unseen_words(batch: Batch) -> str:
+    """What follows on "No longer visible"."""
+    if removed := lost_with_connection(batch):
+        return _("connection removed %(time)s") % {"time": clock_words(removed)}
+    return _("with this key since %(time)s") % {"time": clock_words(batch.gone_at)} if batch.gone_at else ""
+
+
 def has_bar(batch: Batch) -> bool:
-    return Outcome(batch.outcome) not in BARLESS and (state_of(batch) != "failed" or bool(batch.requests_total))
+    return batch.outcome not in BARLESS and (state_of(batch) != "failed" or bool(batch.requests_total))
 
 
 def first_error(batch: Batch) -> str:

@@ -286,7 +286,7 @@ def listed(request: HttpRequest, taken: Pulse, asked: Asked, page: Page, matches
         if page.older:
             context["older"] = asked.link(before=Cursor.at(page.batches[-1], asked.sort))
     return context | {
-        "rows": rows_of(page.batches, names_of(taken, page.batches), stale_connections(taken)),
+        "rows": rows_of(page.batches, names_of(taken), stale_connections(taken)),
         "empty": "" if page.batches else emptiness(request, taken, asked),
         "sorts": {name: asked.link(sort=name) for name in SORTS},
     }
@@ -325,12 +325,9 @@ def counts_of(request: HttpRequest, asked: Asked, matches: Matches | None) -> di
     }
 
 
-def names_of(taken: Pulse, batches: list[Batch]) -> dict[int, str]:
-    """The connections' names; those of removed ones, whose history is kept, are asked for when there are any."""
-    names = {beat.connection_id: beat.name for beat in taken.beats}
-    if missing := {batch.connection_id for batch in batches} - names.keys():
-        names |= dict(Connection.objects.filter(pk__in=missing).values_list("pk", "name"))
-    return names
+def names_of(taken: Pulse) -> dict[int, str]:
+    """The names of the connections that are kept."""
+    return {beat.connection_id: beat.name for beat in taken.beats}
 
 
 def emptiness(request: HttpRequest, taken: Pulse, asked: Asked) -> str:
@@ -354,8 +351,8 @@ def changed(request: HttpRequest, taken: Pulse, asked: Asked, seen: str, ids: li
     revisions = revisions_in(seen)
     stale = stale_connections(taken)
     drained = {int(word) for word in request.GET.get("drained", "").split(",") if word.isdecimal()}
-    # A row is drawn again, too, when its connection has become stale or has come back.
-    turned = drained ^ stale.keys()
+    # A row is drawn again, too, when its connection has become stale, has come back or was removed.
+    turned = (drained ^ stale.keys()) | (revisions.keys() - {beat.connection_id for beat in taken.beats})
     moved = Q(connection__in=turned)
     for beat in taken.beats:
         if beat.connection_id not in turned and beat.revision != revisions.get(beat.connection_id):
@@ -365,7 +362,7 @@ def changed(request: HttpRequest, taken: Pulse, asked: Asked, seen: str, ids: li
     top = asked._cursor(request.GET.get("top", ""), [])
     matches = matches_of(asked)
     return common(request, taken, asked, matches, ids, top) | {
-        "rows": rows_of(found, names_of(taken, found), stale),
+        "rows": rows_of(found, names_of(taken), stale),
         "fresh": fresh(request, asked, top) if top and asked.is_top else 0,
     }
 

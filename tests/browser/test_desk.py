@@ -195,6 +195,18 @@ def test_paused_asks_nothing_and_is_remembered(opened: Opened, ana: User, runnin
     expect(page.locator("#cadence")).to_have_value("0")
 
 
+def test_a_batch_that_is_gone_asks_only_when_told_to(opened: Opened, ana: User, running: Batch) -> None:
+    Batch.objects.filter(pk=running.pk).update(gone_at=timezone.now())
+    page = opened(ana, f"/batches/{running.pk}/", clock=True)
+    assert polls_during(page, 120) == 0
+    expect(page.locator("#page-age")).not_to_contain_text("paused")
+    Batch.objects.filter(pk=running.pk).update(gone_at=None)
+    with page.expect_response(lambda answer: "seen=" in answer.url):
+        page.keyboard.press("r")
+    expect(page.locator("#batch h1 + .status")).to_contain_text("In progress")
+    assert polls_during(page, 60) > 0
+
+
 def test_a_hidden_tab_asks_nothing_and_asks_at_once_when_shown(opened: Opened, ana: User, running: Batch) -> None:
     page = opened(ana, "/batches/", clock=True)
     hide = """(hidden) => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});

@@ -61,7 +61,10 @@ def poll_of(page: str, batch: Batch) -> str:
         ("uncounted", ["not how its requests ended"]),
         ("validating", ["has not said yet how many requests"]),
         ("unknown", ["queued_local"]),
-        ("gone", ["no longer shows this batch"]),
+        (
+            "gone",
+            ["No longer visible with this key since", "last seen in progress.", "640 of 800 requests were processed"],
+        ),
         ("overdue", ["the vendor has not called it expired"]),
     ],
 )
@@ -70,6 +73,50 @@ def test_the_first_sentence_is_true(desk: Client, key: str, words: list[str]) ->
     page = get(desk, f"/batches/{made[key].pk}/")
     for word in words:
         assert word in page
+
+
+@pytest.fixture
+def removed(prod: Connection) -> Batch:
+    """Late and running when its connection was removed."""
+    batch = batch_made(prod, "in_progress", name="nightly-eval", is_overdue=True, **counts(100, 40, 2))
+    prod.retired_at = timezone.now() - timedelta(minutes=5)
+    prod.save()
+    return batch
+
+
+def test_a_batch_of_a_removed_connection_claims_nothing_of_now(desk: Client, removed: Batch) -> None:
+    page = get(desk, f"/batches/{removed.pk}/")
+    assert "Its connection was removed on " in page
+    assert "last seen in progress." in page
+    assert "By then 42 of 100 requests were processed." in page
+    for claim in (
+        "overdue",
+        "so far",
+        "window left",
+        ">left<",
+        "has not called it expired",
+        'class="now"',
+        "bar--live",
+    ):
+        assert claim not in page
+    assert "Cannot be cancelled: its connection was removed." in page
+    assert "about 58 requests" not in get(desk, f"/batches/{removed.pk}/cancel/")
+
+
+@pytest.mark.parametrize("key", ["gone", "removed"])
+def test_what_nobody_sees_any_more_is_not_asked_for(desk: Client, prod: Connection, removed: Batch, key: str) -> None:
+    batch = removed if key == "removed" else batch_made(connection_made("Other"), gone_at=timezone.now())
+    page = get(desk, f"/batches/{batch.pk}/")
+    assert "data-poll" not in page
+    assert 'hx-trigger="poll"' not in page
+
+
+def test_a_batch_that_ended_before_it_was_gone_stays_as_it_ended(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod, "completed", gone_at=timezone.now(), **counts(100, 100))
+    page = get(desk, f"/batches/{batch.pk}/")
+    assert "All 100 requests completed." in page
+    assert "No longer visible with this key since" in page
+    assert 'data-state="succeeded"' in page
 
 
 def test_an_unknown_total_has_no_share(desk: Client, prod: Connection) -> None:
@@ -180,6 +227,16 @@ def test_a_poll_replaces_the_batch_only_when_it_moved(desk: Client, prod: Connec
         assert ('hx-target="#batch"' in answer) is expected
         assert "<dialog" not in answer
         address = poll_of(answer, batch)
+
+
+def test_an_open_page_learns_that_its_connection_was_removed(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod)
+    address = poll_of(get(desk, f"/batches/{batch.pk}/"), batch)
+    prod.retired_at, prod.revision = timezone.now(), prod.revision + 1
+    prod.save()
+    answer = desk.get(address, headers=HTMX).content.decode()
+    assert "Its connection was removed" in answer
+    assert "data-poll" not in answer
 
 
 # --- Cancel -----------------------------------------------------------------------------------------------------------

@@ -121,6 +121,24 @@ def test_only_the_open_rows_of_a_stale_connection_are_drained(desk: Client) -> N
     assert "is-stale" not in row(page, made["running"])
 
 
+def test_what_nobody_sees_any_more_does_not_look_alive(desk: Client) -> None:
+    made = everything_made()
+    lab = made["stale"].connection
+    lab.retired_at = timezone.now()
+    lab.save()
+    Batch.objects.filter(pk__in=[made["gone"].pk, made["stale"].pk]).update(is_overdue=True)
+    page = get(desk)
+    for key, why in (("gone", "with this key since"), ("stale", "connection removed")):
+        shown = row(page, made[key])
+        assert "No longer visible" in shown
+        assert why in shown
+        assert "is-stale" in shown
+        for claim in ("In progress", "overdue", "deadline", 'class="now"', "bar--live"):
+            assert claim not in shown, key
+    assert "OGX / lab" in row(page, made["stale"])
+    assert "Completed, counts not reported" in row(page, made["uncounted"]), "what has ended stays as it ended"
+
+
 def test_a_requested_cancel_is_named_until_the_vendor_says_so(desk: Client, prod: Connection) -> None:
     batch = batch_made(prod, "in_progress")
     Act.objects.create(batch=batch, kind="cancel", state="accepted", who="Ana", began_at=timezone.now())
@@ -348,6 +366,16 @@ def test_rows_drain_when_their_connection_turns_stale(desk: Client, prod: Connec
     assert "is-stale" in row(answer, batch)
     assert "Last good sync" in answer
     assert parse_qs(urlsplit(poll_of(answer)).query)["drained"] == [str(prod.pk)]
+
+
+def test_rows_are_drawn_again_when_their_connection_is_removed(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod, "in_progress", **counts(10, 4))
+    address = poll_of(get(desk))
+    prod.retired_at = timezone.now()
+    moved(prod)
+    answer = poll(desk, address)[1]
+    assert "connection removed" in row(answer, batch)
+    assert poll(desk, poll_of(answer))[0] == 204
 
 
 def test_an_empty_page_fills_by_itself(desk: Client, prod: Connection) -> None:
