@@ -130,6 +130,8 @@ def sentence(batch: Batch) -> str:
 def sentences(batch: Batch) -> list[tuple[str, str]]:
     """The same in pieces: "main" comes first, "bad" is what failed, "" is the rest."""
     failed, lost = batch.requests_failed or 0, batch.unaccounted or 0
+    if batch.outcome == Outcome.FAILED_VALIDATION:
+        lost = 0  # all of them, which is said already
     pieces = [
         ("main", _last_seen(batch) if unseen_since(batch) else _main(batch)),
         ("", _by_then(batch) if unseen_since(batch) else ""),

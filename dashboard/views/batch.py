@@ -25,7 +25,7 @@ from dashboard.insight.pulse import revisions_in
 from dashboard.insight.timeline import timeline
 from dashboard.middleware import client_address, polled
 from dashboard.models import Act, Batch, Transition, User
-from dashboard.models.batch import Status
+from dashboard.models.batch import Outcome, Status
 from dashboard.sync import acts
 from dashboard.templatetags.batches import clock_words, left, now_of, percent
 from dashboard.views.batch_row import STOPPING, has_bar, requested
@@ -97,7 +97,13 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         return not_allowed(request)
     if request.method == "GET":
         template = "batch/_cancel.html" if is_htmx(request) else "batch/cancel.html"
-        return render(request, template, {"batch": found, "why_not": why_not(found), "stale": is_stale(request, found)})
+        context = {
+            "batch": found,
+            "why_not": why_not(found),
+            "stale": is_stale(request, found),
+            "has_bar": has_bar(found),
+        }
+        return render(request, template, context)
     note = ask(request, found)
     if is_htmx(request):
         request.META.pop("dashboard.pulse", None)  # the act moved it
@@ -162,6 +168,8 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "remains": between(now, found.expires_at) if is_running(found) else None,
         "bar_label": bar_label(found),
         "has_bar": has_bar(found),
+        "uncounted": uncounted(found),
+        "has_tokens": has_tokens(found),
         "tags": [(key, value, search_for(value)) for key, value in sorted(found.metadata.items())],
         "errors": [error for error in found.errors if isinstance(error, dict)][:ERRORS_SHOWN],
         "errors_left": max(0, len(found.errors) - ERRORS_SHOWN),
@@ -195,6 +203,24 @@ def bar_label(found: Batch) -> str:
         "total": found.requests_total,
         "failed": found.requests_failed or 0,
     }
+
+
+def uncounted(found: Batch) -> str:
+    """What stands in the place of the counts; empty where there are any. A total of 0 is one that is not known yet."""
+    if found.outcome == Outcome.FAILED_VALIDATION:
+        return _("not started")
+    if found.requests_total or found.requests_completed or found.requests_failed:
+        return ""
+    if found.outcome == Outcome.NO_REQUESTS:
+        return _("no requests")
+    if found.status == Status.VALIDATING and is_running(found):
+        return _("not started, total not known yet")
+    return _("total unknown")
+
+
+def has_tokens(found: Batch) -> bool:
+    """Whether the vendor's token counts say something: before the end, and where nothing ran, it sends zeros."""
+    return bool(found.tokens_input or found.tokens_output or found.tokens_total)
 
 
 def scale_of(found: Batch, now: datetime) -> Scale | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from dashboard.insight.outcome import is_running, lost_with_connection, state_of, unseen_since
+from dashboard.insight.outcome import is_running, lost_with_connection, unseen_since
 from dashboard.models import Act, Batch, Connection
 from dashboard.models.batch import Outcome, Status
 from dashboard.templatetags.batches import clock_words, short_endpoint
@@ -125,7 +125,7 @@ def unseen_words(batch: Batch) -> str:
 
 
 def has_bar(batch: Batch) -> bool:
-    return batch.outcome not in BARLESS and (state_of(batch) != "failed" or bool(batch.requests_total))
+    return batch.outcome not in BARLESS
 
 
 def first_error(batch: Batch) -> str:

@@ -127,6 +127,40 @@ def test_an_unknown_total_has_no_share(desk: Client, prod: Connection) -> None:
         assert "%</" not in page.split('class="counts"')[1].split("</div>")[0]
 
 
+@pytest.mark.parametrize(
+    ("status", "columns", "words", "has_bar"),
+    [
+        ("validating", counts(0, 0), "not started, total not known yet", True),
+        ("failed", {"in_progress_at": None}, "not started", False),
+        ("failed", {"in_progress_at": None} | counts(100, 0), "not started", False),
+        ("failed", {}, "total unknown", True),
+        ("completed", counts(0, 0), "no requests", False),
+        ("cancelled", counts(0, 0), "total unknown", True),
+    ],
+)
+def test_what_did_not_start_claims_no_counts(
+    desk: Client,
+    prod: Connection,
+    status: str,
+    columns: dict[str, Any],
+    words: str,
+    has_bar: bool,  # noqa: FBT001
+) -> None:
+    batch = batch_made(prod, status, **columns)
+    shown = get(desk, f"/batches/{batch.pk}/").split('class="bigbar"')[1].split("</section>")[0]
+    assert f"<span>{words}</span>" in shown
+    assert 'class="v"' not in shown
+    for page in (shown, get(desk, f"/batches/{batch.pk}/cancel/")):
+        assert ('class="lost"' in page) is has_bar
+
+
+def test_tokens_are_not_shown_before_there_are_any(desk: Client, prod: Connection) -> None:
+    zeros = dict.fromkeys(["tokens_input", "tokens_output", "tokens_total"], 0)
+    assert "Tokens" not in get(desk, f"/batches/{batch_made(prod, 'validating', **zeros).pk}/")
+    some = batch_made(prod, "completed", tokens_input=12, tokens_output=0, tokens_total=12, **counts(1, 1))
+    assert "Tokens" in get(desk, f"/batches/{some.pk}/")
+
+
 def test_skipped_steps_and_times_out_of_order_are_said(desk: Client, prod: Connection) -> None:
     at = timezone.now() - timedelta(hours=3)
     batch = batch_made(
