@@ -19,6 +19,7 @@ from dashboard.templatetags.batches import clock_words, duration
 
 Health = Connection.Health
 REFUSALS_SHOWN = 20
+REFUSALS_KEPT = 100  # by the sync: of so many or more, older ones are forgotten
 SKEW_SHOWN = 30.0  # seconds that a vendor's clock may be off before it is worth a word
 SENTENCES_SHOWN = 3
 
@@ -68,7 +69,7 @@ class Card:
     cause: str  # why it fails, in words; empty while it does not
     hour: Hour
     tally: Tally
-    refused: tuple[Refused, ...]
+    refused: tuple[Refused, ...]  # all that are kept, the latest first
 
     @classmethod
     def of(cls, connection: Connection, now: datetime) -> Self:
@@ -147,6 +148,19 @@ class Card:
         }
 
     @property
+    def refused_shown(self) -> tuple[Refused, ...]:
+        return self.refused[:REFUSALS_SHOWN]
+
+    @property
+    def left_out(self) -> str:
+        """How many records were left out, also where the page shows only the latest."""
+        number = len(self.refused)
+        words = ngettext("%(count)s record was left out", "%(count)s records were left out", number)
+        if number >= REFUSALS_KEPT:
+            words = _("%(count)s records or more were left out")
+        return words % {"count": number_format(number)}
+
+    @property
     def traits(self) -> list[str]:
         """What was learned about the vendor, where it explains what the page shows."""
         connection, learned = self.connection, []
@@ -170,13 +184,12 @@ def cards_of(connections: list[Connection], now: datetime) -> list[Card]:
 
 
 def refused_of(connections: Iterable[Connection]) -> dict[int, list[Refused]]:
-    """The latest refusals of each; how many are kept is limited by the sync."""
+    """The refusals of each, the latest first."""
     found: dict[int, list[Refused]] = {connection.pk: [] for connection in connections}
     for row in Refusal.objects.filter(connection__in=found).order_by("-last_seen_at", "-pk"):
-        own = found[row.connection_id]
-        if len(own) < REFUSALS_SHOWN:
-            reason = str(REASONS.get(row.reason, row.reason))
-            own.append(Refused(reason, row.excerpt or row.remote_id, row.times, row.last_seen_at))
+        reason = str(REASONS.get(row.reason, row.reason))
+        refused = Refused(reason, row.excerpt or row.remote_id, row.times, row.last_seen_at)
+        found[row.connection_id].append(refused)
     return found
 
 

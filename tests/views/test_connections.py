@@ -113,6 +113,21 @@ def test_left_out_records_are_shown_and_escaped(viewer: Client, prod: Connection
     assert "&lt;script&gt;alert" in text
 
 
+@pytest.mark.parametrize(
+    ("kept", "words"), [(37, "37 records were left out"), (100, "100 records or more were left out")]
+)
+def test_all_records_that_were_left_out_are_counted(viewer: Client, prod: Connection, kept: int, words: str) -> None:
+    now = timezone.now()
+    for number in range(kept):
+        Refusal.objects.create(
+            connection=prod, reason="no_id", excerpt=f"{number}", first_seen_at=now, last_seen_at=now
+        )
+    text = page(viewer)
+    assert words in text
+    assert text.count("Has no id") == 20
+    assert "The latest 20 are shown." in text
+
+
 def test_a_vendors_words_are_escaped(viewer: Client, prod: Connection) -> None:
     Connection.objects.update(
         failures=1, failing_since=timezone.now(), error_kind="refused", error_words="<img src=x onerror=alert(1)>"
