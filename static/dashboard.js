@@ -37,12 +37,14 @@
   let ahead = Number(document.body.dataset.now) * 1e3 - heard || 0; // its clock against ours
   const serverNow = () => Date.now() + ahead;
 
+  // As the filter `duration`, in the words that it has: "%(h)d h %(m)02d min".
+  const filled = (words, values) => words.replace(/%\((\w)\)0?(\d?)d/g, (_all, name, width) => String(values[name]).padStart(Number(width), "0"));
   const span = (ms) => {
     const s = Math.max(0, Math.floor(ms / 1e3)), m = Math.floor(s / 60), h = Math.floor(m / 60), d = Math.floor(h / 24);
-    if (s < 60) return `${s} s`;
-    if (m < 60) return `${m} min`;
-    if (h < 48) return m % 60 ? `${h} h ${String(m % 60).padStart(2, "0")} min` : `${h} h`;
-    return h % 24 ? `${d} d ${h % 24} h` : `${d} d`;
+    if (s < 60) return filled(words.spanS, { s });
+    if (m < 60) return filled(words.spanM, { m });
+    if (h < 48) return filled(m % 60 ? words.spanHm : words.spanH, { h, m: m % 60 });
+    return filled(h % 24 ? words.spanDh : words.spanD, { d, h: h % 24 });
   };
   const ago = (at) => {
     const past = serverNow() - at;
@@ -63,7 +65,7 @@
     }
     if (gone) {
       write($("#gone [data-age]"), words.ago.replace("{}", span(Date.now() - heard)));
-      write($("#gone [data-next]"), String(Math.max(0, Math.ceil((due - Date.now()) / 1e3))));
+      write($("#gone [data-next]"), span(due - Date.now() + 999)); // 0 s is said only when it is over
     }
   }
 

@@ -15,7 +15,7 @@ from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.formats import date_format, get_format, number_format
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_noop
 from django.utils.translation import gettext as _
 
 from dashboard.insight.outcome import in_words, is_running, state_of, unseen_since
@@ -43,6 +43,23 @@ def number(value: float | None) -> str:
     return number_format(value, force_grouping=True)
 
 
+# How long something takes or is ago; dashboard.js keeps ageing it in the same words (see `spans`).
+SPANS = {
+    "s": gettext_noop("%(s)d s"),
+    "m": gettext_noop("%(m)d min"),
+    "h": gettext_noop("%(h)d h"),
+    "hm": gettext_noop("%(h)d h %(m)02d min"),
+    "d": gettext_noop("%(d)d d"),
+    "dh": gettext_noop("%(d)d d %(h)d h"),
+}
+
+
+@register.simple_tag
+def spans() -> SafeString:
+    """Those words as attributes."""
+    return mark_safe(" ".join(f'data-span-{name}="{escape(_(words))}"' for name, words in SPANS.items()))  # noqa: S308 (escaped here)
+
+
 @register.filter
 def duration(value: timedelta | float | None) -> str:
     """The two largest units: 41 s, 6 min, 24 h, 13 h 11 min, 3 d 4 h."""
@@ -50,15 +67,15 @@ def duration(value: timedelta | float | None) -> str:
         return ""
     seconds = floor(value.total_seconds() if isinstance(value, timedelta) else value)
     if seconds < 60:
-        return _("%(s)d s") % {"s": seconds}
+        return _(SPANS["s"]) % {"s": seconds}
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if minutes < 60:
-        return _("%(m)d min") % {"m": minutes}
+        return _(SPANS["m"]) % {"m": minutes}
     if hours < 48:
         rest = minutes % 60
-        return _("%(h)d h %(m)02d min") % {"h": hours, "m": rest} if rest else _("%(h)d h") % {"h": hours}
+        return _(SPANS["hm" if rest else "h"]) % {"h": hours, "m": rest}
     rest = hours % 24
-    return _("%(d)d d %(h)d h") % {"d": days, "h": rest} if rest else _("%(d)d d") % {"d": days}
+    return _(SPANS["dh" if rest else "d"]) % {"d": days, "h": rest}
 
 
 @register.filter
@@ -282,7 +299,7 @@ def row_of_list(row: Any) -> SafeString:
         f'<span class="l2" title="{owner}">{owner}</span></td>\n'
         f'<td class="c-bar" role="cell">{bar(batch, stale=row.stale) if row.has_bar else ""}</td>\n'
         f'<td class="c-req num" role="cell">{done(batch, row.has_bar)}</td>\n'
-        f'<td class="c-fail num" role="cell">{failures(batch)}</td>\n'
+        f'<td class="c-fail num" role="cell" data-word="{escape(_("failed"))}">{failures(batch)}</td>\n'
         f'<td class="c-fin num" role="cell">{finish(batch)}</td>\n</tr>\n'
     )
 

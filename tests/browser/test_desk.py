@@ -8,6 +8,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from dashboard.models import Batch, Connection, User
+from dashboard.templatetags.batches import duration
 from tests.batches_made import batch_made, connection_made, counts, everything_made
 from tests.browser.conftest import Opened
 
@@ -205,6 +206,30 @@ def test_a_batch_that_is_gone_asks_only_when_told_to(opened: Opened, ana: User, 
         page.keyboard.press("r")
     expect(page.locator("#batch h1 + .status")).to_contain_text("In progress")
     assert polls_during(page, 60) > 0
+
+
+def test_the_browser_ages_times_in_the_words_of_the_server(opened: Opened, ana: User, running: Batch) -> None:
+    page = opened(ana, "/batches/", clock=True)
+    spans = [70, 3_560, 3_610, 47_490, 86_410, 172_790, 172_810, 187_230, 10_000_010]  # a few seconds do not matter
+    page.evaluate(
+        """(spans) => spans.forEach((span) => {
+             const time = document.createElement("time");
+             time.dataset.ago = "";
+             time.dateTime = new Date(Date.now() - span * 1000).toISOString();
+             document.querySelector("h1").append(time);
+           })""",
+        spans,
+    )
+    page.clock.fast_forward(1_000)
+    told = page.locator("h1 time").all_text_contents()
+    assert told == [f"{duration(span)} ago" for span in spans]
+
+
+def test_the_browser_has_its_units_from_the_page(opened: Opened, ana: User, running: Batch) -> None:
+    page = opened(ana, "/batches/", clock=True)
+    page.evaluate("document.querySelector('#words').dataset.spanS = '%(s)03d Sek.'")
+    page.clock.fast_forward(1_000)
+    expect(page.locator("#page-age")).to_contain_text(re.compile(r"00\d Sek\. ago"))
 
 
 def test_a_hidden_tab_asks_nothing_and_asks_at_once_when_shown(opened: Opened, ana: User, running: Batch) -> None:
