@@ -7,7 +7,7 @@ from axes.helpers import get_cool_off
 from axes.models import AccessAttempt
 from django.contrib import auth
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
+from django.contrib.auth.forms import AuthenticationForm, UserCreationForm, UsernameField
 from django.contrib.auth.models import Group
 from django.contrib.auth.views import LoginView
 from django.db import transaction
@@ -81,6 +81,7 @@ class FirstAdminForm(NewUserForm):
     class Meta:
         model = User
         fields = ("username",)
+        field_classes = {"username": UsernameField}  # with the hints that password managers go by
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -90,8 +91,6 @@ class FirstAdminForm(NewUserForm):
         self.fields["password1"].help_text = _("At least 8 characters, and not one of the common passwords.")
         self.fields["password2"].label = _("Password, once more")
         self.fields["password2"].help_text = ""
-        for name in ("password1", "password2"):
-            self.fields[name].widget.attrs["autocomplete"] = "new-password"
 
 
 @login_not_required

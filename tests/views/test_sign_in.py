@@ -1,6 +1,7 @@
 """Signing in, being locked out, and the one-time link that makes the first admin."""
 
 import os
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -44,6 +45,16 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(client: Client
 def test_the_password_is_not_sent_back(client: Client, vic: User) -> None:
     page = client.post("/sign-in/", {"username": "vic", "password": "MARKER-typed"}).content
     assert b"MARKER-typed" not in page
+
+
+def autocomplete_of(page: bytes) -> dict[str, str]:
+    return dict(re.findall(r'<input type="(?:text|password)" name="(\w+)"[^>]* autocomplete="([\w-]+)"', page.decode()))
+
+
+def test_password_managers_are_told_what_each_field_is(client: Client, token: str) -> None:
+    assert autocomplete_of(client.get("/sign-in/").content) == {"username": "username", "password": "current-password"}
+    new = {"username": "username", "password1": "new-password", "password2": "new-password"}
+    assert autocomplete_of(client.get(FIRST, {"token": token}).content) == new
 
 
 def test_next_is_kept_through_a_mistake(client: Client, vic: User) -> None:
