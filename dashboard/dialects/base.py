@@ -152,7 +152,8 @@ class RemotePage:
 class VendorError(Exception):
     """A call to a vendor failed; the only exception that a dialect's calls raise.
 
-    `words` are the vendor's own, scrubbed and at most 500 characters. `retry_after` is in seconds, as the vendor asked
+    `words` are the vendor's own, or the system's where no answer came; scrubbed and at most 500 characters. `detail` is
+    ours, in English, for the log alone. `retry_after` is in seconds, as the vendor asked
     for, at most an hour. `sent` is False only when the request certainly never reached the vendor: after a cancel
     that failed with `sent` True and no `status`, nobody knows whether it was carried out. `refused` is the record that
     came instead of a batch, when there was one.
@@ -163,6 +164,7 @@ class VendorError(Exception):
         kind: Kind,
         words: str = "",
         *,
+        detail: str = "",
         status: int | None = None,
         retry_after: float | None = None,
         request_id: str = "",
@@ -172,6 +174,7 @@ class VendorError(Exception):
         super().__init__(kind, words)
         self.kind: Kind = kind
         self.words = words
+        self.detail = detail
         self.status = status
         self.retry_after = retry_after
         self.request_id = request_id
@@ -180,7 +183,7 @@ class VendorError(Exception):
 
     def __str__(self) -> str:
         status = f" {self.status}" if self.status is not None else ""
-        return f"{self.kind}{status}: {self.words}" if self.words else f"{self.kind}{status}"
+        return ": ".join(filter(None, [f"{self.kind}{status}", self.detail, self.words]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

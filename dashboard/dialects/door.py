@@ -143,10 +143,10 @@ class Door:
             if isinstance(answer, httpx.URL):
                 if method != "GET" or _origin(answer) != _origin(url):
                     where = f"{answer.scheme}://{answer.netloc.decode('ascii', 'replace')}"
-                    raise VendorError("redirected", scrub(f"to {where}", self.secrets))
+                    raise VendorError("redirected", scrub(where, self.secrets))
                 answer = self._try(method, answer, client)
             if isinstance(answer, httpx.URL):
-                raise VendorError("redirected", "more than once")
+                raise VendorError("redirected", detail="more than once")
             if isinstance(answer, VendorError):
                 # What it holds on to so far leads to the request, and so to the key.
                 answer.__context__ = None
@@ -183,7 +183,7 @@ class Door:
         if 300 <= status < 400:
             if "location" in headers and status in (301, 302, 303, 307, 308):
                 return response.request.url.join(headers["location"])
-            raise VendorError("redirected", "without saying where to", status=status, request_id=request_id)
+            raise VendorError("redirected", detail="without saying where to", status=status, request_id=request_id)
         content_type = headers.get("content-type", "")
         if 200 <= status < 300:
             body = b"".join(self._chunks(response, self._address.max_bytes))
@@ -206,19 +206,19 @@ class Door:
         # Unpacked here and not by httpx, which makes a few kilobytes into gigabytes before anyone can look.
         unpack = zlib.decompressobj(wbits=31) if encoding in ("gzip", "x-gzip") else None
         if unpack is None and encoding not in ("identity", ""):
-            raise VendorError("not_json", scrub(f"packed as {encoding}"), status=status)
+            raise VendorError("not_json", detail=scrub(f"packed as {encoding}"), status=status)
         size = 0
         for packed in cast("Iterable[bytes]", response.stream):
             if time.monotonic() > deadline.get():
-                raise VendorError("timeout", "the answer took too long", status=status)
+                raise VendorError("timeout", detail="the answer took too long", status=status)
             try:
                 chunk = unpack.decompress(packed, most - size + 1) if unpack else packed
             except zlib.error:
-                raise VendorError("not_json", "damaged while packed", status=status) from None
+                raise VendorError("not_json", detail="damaged while packed", status=status) from None
             size += len(chunk)
             yield chunk[: len(chunk) - max(size - most, 0)]
             if size > most:
-                raise VendorError("too_large", f"more than {most} bytes", status=status)
+                raise VendorError("too_large", detail=f"more than {most} bytes", status=status)
 
     def _explain(self, error: Exception, *, started: bool) -> VendorError:
         causes = list(_causes(error))
@@ -229,15 +229,15 @@ class Door:
             if isinstance(cause, socket.gaierror):
                 words = scrub(f"{error}: {cause.strerror}", self.secrets)
         if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
-            return VendorError("timeout", words or "connecting took too long", sent=False)
+            return VendorError("timeout", words, detail="connecting took too long", sent=False)
         if isinstance(error, httpx.TimeoutException):
-            return VendorError("timeout", words or "the answer took too long")
+            return VendorError("timeout", words, detail="the answer took too long")
         if isinstance(error, httpx.ConnectError):
             return VendorError("unreachable", words, sent=False)
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
             return VendorError("cannot_be_sent", sent=False)
         cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) and not started
-        return (_CutError if cut else VendorError)("unreachable", words or "the connection was cut")
+        return (_CutError if cut else VendorError)("unreachable", words, detail="the connection was cut" if cut else "")
 
 
 class _CutError(VendorError):

@@ -38,7 +38,7 @@ def read_page(
     try:
         envelope = pages.split(body, MAX_ITEMS)
     except pages.TooManyItemsError:
-        raise VendorError("too_large", f"more than {MAX_ITEMS} records in one page") from None
+        raise VendorError("too_large", detail=f"more than {MAX_ITEMS} records in one page") from None
     except ValueError:
         raise _not_json(body, content_type, secrets) from None
     if envelope.items is None:
@@ -82,7 +82,7 @@ def read_batch(
             raise VendorError("too_large", record.excerpt, refused=record)
         raise _not_a_batch(body, secrets, record)
     if not same_id(record.remote_id, expected_id):
-        raise VendorError("wrong_batch", scrub(f"asked for {expected_id}, got {record.remote_id}", secrets))
+        raise VendorError("wrong_batch", detail=scrub(f"asked for {expected_id}, got {record.remote_id}", secrets))
     record.remote_id = expected_id
     return record
 
@@ -128,8 +128,9 @@ def _readable(body: bytes) -> str:
 
 
 def _not_json(body: bytes, content_type: str, secrets: Sequence[str]) -> VendorError:
-    kind = content_type.partition(";")[0].strip() or "no content type"
-    return VendorError("not_json", scrub(f"{kind}: {scrub(_readable(body), secrets, limit=200) or 'empty'}", secrets))
+    kind, words = content_type.partition(";")[0].strip(), scrub(_readable(body), secrets, limit=200)
+    told = scrub(": ".join(filter(None, [kind, words])), secrets)
+    return VendorError("not_json", told, detail="" if words else "empty")
 
 
 def _not_a_batch(body: bytes, secrets: Sequence[str], refused: RefusedRecord | None = None) -> VendorError:
@@ -141,7 +142,7 @@ def _not_a_batch(body: bytes, secrets: Sequence[str], refused: RefusedRecord | N
     if value.get("error") and not value.keys() - {"error", "type", "code", "status", "request_id"}:
         return VendorError("refused", scrub(words, secrets), refused=refused)
     members = ", ".join(sorted(map(str, value))[:12])
-    return VendorError("not_a_batch_api", scrub(words or f"members: {members}", secrets), refused=refused)
+    return VendorError("not_a_batch_api", scrub(words or f"{{{members}}}", secrets), refused=refused)
 
 
 def same_id(answered: str, asked: str) -> bool:

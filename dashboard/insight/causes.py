@@ -56,6 +56,21 @@ FLAWS: dict[str, str | Promise] = {
 }
 
 
+# Where no answer came, the words are those of the system that tried.
+BY_THE_SYSTEM = ("timeout", "unreachable", "certificate")
+
+
+def said(kind: str, words: str) -> str:
+    """Whose words came with a failure, and the words; empty without any."""
+    if not words:
+        return ""
+    if kind in BY_THE_SYSTEM:
+        return str(_("The system says: %(words)s") % {"words": words})
+    if kind == "redirected":
+        return str(_("It leads to %(words)s") % {"words": words})
+    return str(_("The vendor says: %(words)s") % {"words": words})
+
+
 def cause_of(kind: str) -> str:
     """The sentence for a kind of failure; an unlisted kind is named as it is."""
     return str(CAUSES.get(kind) or _("It failed: %(kind)s.") % {"kind": kind})

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
-from dashboard.insight.causes import cause_of
+from dashboard.insight.causes import cause_of, said
 from dashboard.insight.outcome import is_running, sentences, state_of
 from dashboard.insight.pulse import revisions_in
 from dashboard.insight.timeline import timeline
@@ -135,8 +135,7 @@ def ask(request: HttpRequest, found: Batch) -> dict[str, str]:
         return {"icon": "ui-check", "text": text, "more": _("The status changes when the vendor confirms it.")}
     if act.state == Act.State.REFUSED:
         text = _("Not cancelled. %(cause)s") % {"cause": cause_of(act.error_kind or "refused")}
-        more = _("The vendor says: %(words)s") % {"words": act.words} if act.words else ""
-        return {"icon": "st-failed", "text": text, "more": more}
+        return {"icon": "st-failed", "text": text, "more": said(act.error_kind, act.words)}
     if act.state == Act.State.SENDING:
         return {"icon": "ui-check", "text": _("A cancel is under way already."), "more": name}
     text = _("Unknown whether %(connection)s got the cancel.") % {"connection": connection}

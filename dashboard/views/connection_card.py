@@ -11,7 +11,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from dashboard.insight.causes import cause_of
+from dashboard.insight.causes import cause_of, said
 from dashboard.insight.pulse import health_of
 from dashboard.insight.syncs import Hour, Tally, hour_of, hours_of, tallies_of
 from dashboard.models import Connection, Refusal
@@ -19,6 +19,7 @@ from dashboard.templatetags.batches import clock_words, duration
 
 Health = Connection.Health
 REFUSALS_SHOWN = 20
+WORDS_SHOWN = 300  # characters
 REFUSALS_KEPT = 100  # by the sync: of so many or more, older ones are forgotten
 SKEW_SHOWN = 30.0  # seconds that a vendor's clock may be off before it is worth a word
 SENTENCES_SHOWN = 3
@@ -67,6 +68,7 @@ class Card:
     state: str
     word: str
     cause: str  # why it fails, in words; empty while it does not
+    said: str  # the vendor's own words about that
     hour: Hour
     tally: Tally
     refused: tuple[Refused, ...]  # all that are kept, the latest first
@@ -93,6 +95,7 @@ class Card:
             state=state,
             word=word,
             cause=cause,
+            said=said(connection.error_kind, connection.error_words[:WORDS_SHOWN]),
             hour=hours.get(connection.pk) or hour_of([], now),
             tally=tallies.get(connection.pk, Tally()),
             refused=tuple(refused.get(connection.pk, ())),
