@@ -56,19 +56,27 @@ FLAWS: dict[str, str | Promise] = {
 }
 
 
-# Where no answer came, the words are those of the system that tried.
-BY_THE_SYSTEM = ("timeout", "unreachable", "certificate")
+# Failures of which the vendor's server said nothing: the details are what this side noticed.
+WORDLESS = {
+    "timeout",
+    "unreachable",
+    "certificate",
+    "redirected",
+    "not_json",
+    "too_large",
+    "wrong_batch",
+    "address_refused",
+    "name_refused",
+    "cannot_be_sent",
+}
 
 
-def said(kind: str, words: str) -> str:
-    """Whose words came with a failure, and the words; empty without any."""
+def told(kind: str, words: str) -> str:
+    """The words that came with a failure, as whose they are; empty without any."""
     if not words:
         return ""
-    if kind in BY_THE_SYSTEM:
-        return str(_("The system says: %(words)s") % {"words": words})
-    if kind == "redirected":
-        return str(_("It leads to %(words)s") % {"words": words})
-    return str(_("The vendor says: %(words)s") % {"words": words})
+    said = _("In detail: %(words)s") if kind in WORDLESS else _("The vendor says: %(words)s")
+    return str(said) % {"words": words}
 
 
 def cause_of(kind: str) -> str:

@@ -82,7 +82,8 @@ def timeline(batch: Batch, now: datetime, seen: Collection[str] = ()) -> list[St
         word = _("Connection removed") if lost_with_connection(batch) else _("No longer visible")
         steps.append(Step(word, "gone", since))
     if batch.expires_at:
-        steps.append(_deadline(batch, batch.expires_at))
+        after = next((i for i, step in enumerate(steps) if step.at and step.at > batch.expires_at), len(steps))
+        steps.insert(after, _deadline(batch, batch.expires_at))
     return steps
 
 
@@ -106,6 +107,6 @@ def _deadline(batch: Batch, expires_at: datetime) -> Step:
     step = Step(_("Deadline"), "expired", expires_at, kind="future")
     if is_running(batch):
         step.said = _("passed, not called expired by the vendor") if batch.is_overdue else ""
-    elif batch.finished_at and batch.status != Status.EXPIRED and batch.finished_at <= expires_at:
+    elif batch.finished_at and batch.status == Status.COMPLETED and batch.finished_at <= expires_at:
         step.took, step.said = expires_at - batch.finished_at, _("to spare")
     return step

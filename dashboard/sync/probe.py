@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 
 from dashboard.dialects import BadAddress, check_base_url
 from dashboard.dialects.base import RemotePage, VendorError
-from dashboard.insight.causes import FLAWS, cause_of, said
+from dashboard.insight.causes import FLAWS, cause_of, told
 from dashboard.models import Connection
 from dashboard.sync.vendor import DIALECT_CHOICES, KeyUnavailable, open_vendor
 
@@ -47,7 +47,7 @@ def probe(connection: Connection) -> Finding:
     except KeyUnavailable as error:
         return Finding(False, error.kind, cause_of(error.kind))
     except VendorError as error:
-        return Finding(False, error.kind, f"{cause_of(error.kind)} {said(error.kind, error.words)}".strip())
+        return Finding(False, error.kind, f"{cause_of(error.kind)} {told(error.kind, error.words)}".strip())
     return Finding(True, "works", _seen(page))
 
 

@@ -19,8 +19,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
-from dashboard.insight.causes import cause_of, said
-from dashboard.insight.outcome import is_running, sentences, state_of
+from dashboard.insight.causes import cause_of, told
+from dashboard.insight.outcome import is_running, lost_with_connection, sentences, state_of, unseen_since
 from dashboard.insight.pulse import revisions_in
 from dashboard.insight.timeline import timeline
 from dashboard.middleware import client_address, polled
@@ -135,7 +135,7 @@ def ask(request: HttpRequest, found: Batch) -> dict[str, str]:
         return {"icon": "ui-check", "text": text, "more": _("The status changes when the vendor confirms it.")}
     if act.state == Act.State.REFUSED:
         text = _("Not cancelled. %(cause)s") % {"cause": cause_of(act.error_kind or "refused")}
-        return {"icon": "st-failed", "text": text, "more": said(act.error_kind, act.words)}
+        return {"icon": "st-failed", "text": text, "more": told(act.error_kind, act.words)}
     if act.state == Act.State.SENDING:
         return {"icon": "ui-check", "text": _("A cancel is under way already."), "more": name}
     text = _("Unknown whether %(connection)s got the cancel.") % {"connection": connection}
@@ -158,7 +158,8 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "batch": found,
         "sentences": sentences(found),
         "stale": stale,
-        "synced_at": found.connection.synced_at,
+        "is_drained": stale or bool(unseen_since(found)),
+        "synced_at": found.connection.synced_at or found.asked_at,
         "steps": timeline(found, now, set(found.transitions.values_list("new_status", flat=True))),
         "scale": scale_of(found, now),
         "left": left(found),
@@ -168,6 +169,15 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "bar_label": bar_label(found),
         "has_bar": has_bar(found),
         "uncounted": uncounted(found),
+        "files": [
+            (word, name)
+            for word, name in (
+                (_("Input file"), found.input_file_id),
+                (_("Output file"), found.output_file_id),
+                (_("Error file"), found.error_file_id),
+            )
+            if name
+        ],
         "has_tokens": has_tokens(found),
         "tags": [(key, value, search_for(value)) for key, value in sorted(found.metadata.items())],
         "errors": [error for error in found.errors if isinstance(error, dict)][:ERRORS_SHOWN],
@@ -290,12 +300,22 @@ def events(found: Batch, history: list[Act]) -> list[Event]:
         )
         for act in history
     ]
-    return sorted([*seen, *done], key=lambda event: event.at, reverse=True)[:EVENTS_SHOWN]
+    lost = [Event(at=at, state="gone", words=str(words)) for at, words in out_of_sight(found)]
+    return sorted([*seen, *done, *lost], key=lambda event: event.at, reverse=True)[:EVENTS_SHOWN]
+
+
+def out_of_sight(found: Batch) -> list[tuple[datetime, str]]:
+    """When and why it could not be seen any more."""
+    when = [
+        (None if lost_with_connection(found) else found.gone_at, _("No longer visible with this key")),
+        (found.connection.retired_at, _("Its connection was removed")),
+    ]
+    return [(at, words) for at, words in when if at]
 
 
 def drawn_as(found: Batch, status: str) -> str:
-    """The status that the batch is in is drawn as the batch is; "completed" alone says nothing of the outcome."""
-    if status == found.status:
+    """The status that a batch ended with is drawn as the batch is; "completed" alone says nothing of the outcome."""
+    if status == found.status and not found.is_open:
         return state_of(found)
     return "none" if status == Status.COMPLETED else status
 

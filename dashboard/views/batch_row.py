@@ -99,7 +99,7 @@ def row_of(base: str, batch: Batch, names: dict[int, str], stale: dict[int, date
         note = requested(act)
     elif is_stale:
         synced_at = stale[batch.connection_id]
-        note = _("as of %(time)s") % {"time": clock_words(synced_at)} if synced_at else _("never synced")
+        note = _("as of %(time)s") % {"time": clock_words(synced_at)} if synced_at else _("import not finished")
         note_state = "stale"
     elif batch.is_overdue and is_running(batch):
         note, note_state = _("overdue, not called expired"), "risk"

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Self
 from urllib.parse import urlsplit
 
+from django.template.defaultfilters import truncatechars
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from dashboard.insight.causes import cause_of, said
+from dashboard.insight.causes import cause_of, told
 from dashboard.insight.pulse import health_of
 from dashboard.insight.syncs import Hour, Tally, hour_of, hours_of, tallies_of
 from dashboard.models import Connection, Refusal
@@ -19,8 +20,8 @@ from dashboard.templatetags.batches import clock_words, duration
 
 Health = Connection.Health
 REFUSALS_SHOWN = 20
-WORDS_SHOWN = 300  # characters
 REFUSALS_KEPT = 100  # by the sync: of so many or more, older ones are forgotten
+ERROR_SHOWN = 300
 SKEW_SHOWN = 30.0  # seconds that a vendor's clock may be off before it is worth a word
 SENTENCES_SHOWN = 3
 
@@ -68,7 +69,6 @@ class Card:
     state: str
     word: str
     cause: str  # why it fails, in words; empty while it does not
-    said: str  # the vendor's own words about that
     hour: Hour
     tally: Tally
     refused: tuple[Refused, ...]  # all that are kept, the latest first
@@ -95,7 +95,6 @@ class Card:
             state=state,
             word=word,
             cause=cause,
-            said=said(connection.error_kind, connection.error_words[:WORDS_SHOWN]),
             hour=hours.get(connection.pk) or hour_of([], now),
             tally=tallies.get(connection.pk, Tally()),
             refused=tuple(refused.get(connection.pk, ())),
@@ -130,6 +129,12 @@ class Card:
         return _("another for cancelling, ends %(last4)s") % {"last4": connection.act_key_last4}
 
     @property
+    def told(self) -> str:
+        """What came with the last failure."""
+        connection = self.connection
+        return told(connection.error_kind, truncatechars(connection.error_words, ERROR_SHOWN)) if self.cause else ""
+
+    @property
     def next_at(self) -> datetime | None:
         """When it is synced next; None when it is paused or due already, for the tick comes within seconds."""
         at = self.connection.next_sync_at
@@ -139,6 +144,11 @@ class Card:
     def is_frozen(self) -> bool:
         """Whether its numbers are those of the last good sync rather than of now."""
         return self.health in {Health.STALE, Health.LOST, Health.PAUSED}
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether nothing has come yet: then nobody knows how many batches there are."""
+        return not self.connection.imported_at and not self.tally.known
 
     @property
     def tries(self) -> str:
@@ -262,6 +272,8 @@ def sentence_of(card: Card) -> str:
             words = _("%(name)s has not answered yet.")
         case Health.PAUSED:
             words = _("%(name)s is paused by %(by)s.")
+        case Health.IMPORTING if connection.failures:
+            words = _("The first import of %(name)s is interrupted: the last try failed.")
         case Health.IMPORTING:
             words = _("%(name)s is being read for the first time.")
         case Health.NEW:

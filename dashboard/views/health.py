@@ -173,7 +173,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
         404,
         _("No such page"),
         _("There is nothing at this address, or it belongs to a connection you cannot see."),
-        _("Batches that were here are in the list."),
+        _("The list has every batch that you may see, also those that the vendor no longer shows."),
     )
 
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.access import CANCEL, CONNECT, ROLE_NAMES, SEE, role_of
 from dashboard.insight.causes import cause_of
@@ -166,7 +166,7 @@ def sign_of(beat: Beat, letters: str) -> Sign:
             words = _("not answering since %(time)s") % {"time": clock_words(since)} if since else _("not answering")
             at = None
         case Health.STALE:
-            at, words = None, frozen or _("not answering")
+            at, words = None, frozen or _("not synced yet")
         case Health.IMPORTING:
             at, words = None, _("first import, %(count)s so far") % {"count": number(beat.import_count)}
         case Health.NEW:
@@ -186,7 +186,8 @@ def strips_of(taken: Pulse) -> list[Strip]:
     strips += [strip for beat in beats if (strip := strip_of(beat))]
     more = len(strips) - STRIPS_SHOWN
     if more > 0:
-        rest = Strip("more", "warn", "st-stale", _("%(count)d more") % {"count": more}, _("need a look."), links=True)
+        head = ngettext("%(count)d more needs a look.", "%(count)d more need a look.", more) % {"count": more}
+        rest = Strip("more", "warn", "st-stale", head, "", links=True)
         strips[STRIPS_SHOWN:] = [rest]
     return strips
 
@@ -208,12 +209,14 @@ def strip_of(beat: Beat) -> Strip | None:
     said = [cause]
     if beat.synced_at:
         said.append(_("Last good sync %(time)s.") % {"time": clock_words(beat.synced_at)})
+    elif beat.import_count:
+        said.append(_("Its first import is at %(count)s batches.") % {"count": number(beat.import_count)})
     else:
         said.append(_("It was never synced."))
     if beat.next_sync_at and beat.next_sync_at > timezone.now():
         said.append(_("Next try %(time)s.") % {"time": clock_words(beat.next_sync_at)})
     icon = "st-stale" if troubled else "st-risk"
-    return Strip(key, "warn", icon, beat.name, " ".join(said), links=True)
+    return Strip(key, "warn", icon, f"{beat.name}:", " ".join(said), links=True)
 
 
 def strip_of_part(part: Part, now: datetime) -> Strip | None:

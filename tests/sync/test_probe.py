@@ -1,6 +1,5 @@
 """The connection test says in plain words what the key can see."""
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -43,9 +42,8 @@ def test_each_failure_has_its_own_words(vendor_of: VendorOf, fault: str, code: s
     vendor.world.faults.add(fault, "http://127.0.0.2:1/v1" if fault == "redirect" else None)
     finding = probe(vendor.connection)
     assert (finding.good, finding.code) == (False, code)
-    assert finding.sentence.endswith((".", ")")) or re.search(
-        "The vendor says|The system says|It leads to http", finding.sentence
-    )
+    answered = code in {"bad_key", "not_found", "server_error", "rate_limited"}
+    assert ("The vendor says" in finding.sentence) is answered, "what only we noticed is not put in its mouth"
 
 
 def test_an_unsaved_connection_can_be_tried(vendor_of: VendorOf) -> None:

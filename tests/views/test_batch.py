@@ -119,6 +119,13 @@ def test_a_batch_that_ended_before_it_was_gone_stays_as_it_ended(desk: Client, p
     assert 'data-state="succeeded"' in page
 
 
+def test_what_was_seen_tells_when_it_could_not_be_seen_any_more(desk: Client, removed: Batch) -> None:
+    seen = get(desk, f"/batches/{removed.pk}/").split('class="seen"')[1].split("</ol>")[0]
+    assert "Its connection was removed" in seen
+    assert "No longer visible" not in seen
+    assert 'data-state="in_progress"' in seen, "what was seen before keeps its own icon"
+
+
 def test_an_unknown_total_has_no_share(desk: Client, prod: Connection) -> None:
     for columns in ({}, counts(0, 0)):
         batch = batch_made(prod, "in_progress", **columns)
@@ -169,6 +176,15 @@ def test_skipped_steps_and_times_out_of_order_are_said(desk: Client, prod: Conne
     page = get(desk, f"/batches/{batch.pk}/")
     assert "skipped" in page
     assert "earlier than the step before it" in page
+
+
+def test_the_deadline_stands_where_it_was(desk: Client, prod: Connection) -> None:
+    at = timezone.now() - timedelta(days=2)
+    expired = batch_made(prod, "expired", created_at=at, finished_at=at + timedelta(hours=24, minutes=6))
+    steps = get(desk, f"/batches/{expired.pk}/").split('class="timeline"')[1]
+    assert steps.index(">Deadline<") < steps.index(">Expired<")
+    failed = batch_made(prod, "failed", created_at=at, finished_at=at + timedelta(minutes=1))
+    assert "to spare" not in get(desk, f"/batches/{failed.pk}/"), "nobody spared anything"
 
 
 def test_missing_times_are_no_reason_to_fail(desk: Client, prod: Connection) -> None:

@@ -97,6 +97,27 @@ def test_what_was_learned_is_said_in_words(viewer: Client, prod: Connection) -> 
     assert "ahead of ours" not in page(viewer)
 
 
+def test_an_import_that_is_interrupted_is_not_said_to_go_on(viewer: Client, prod: Connection) -> None:
+    Connection.objects.update(
+        imported_at=None,
+        synced_at=None,
+        import_count=6_800,
+        failures=3,
+        failing_since=timezone.now(),
+        error_kind="bad_key",
+    )
+    text = page(viewer)
+    assert "The first import of OpenAI / prod is interrupted" in text
+    assert "Its first import is at 6,800 batches." in text
+    for claim in ("is being read", "while this goes on", "never synced"):
+        assert claim not in text
+
+
+def test_what_was_never_counted_is_unknown(viewer: Client, prod: Connection) -> None:
+    Connection.objects.update(imported_at=None, synced_at=None)
+    assert page(viewer).count("<dd>unknown</dd>") >= 2
+
+
 def test_left_out_records_are_shown_and_escaped(viewer: Client, prod: Connection) -> None:
     now = timezone.now()
     Refusal.objects.create(
@@ -126,6 +147,14 @@ def test_all_records_that_were_left_out_are_counted(viewer: Client, prod: Connec
     assert words in text
     assert text.count("Has no id") == 20
     assert "The latest 20 are shown." in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("timeout", "In detail: timed out"), ("refused", "The vendor says: timed out")]
+)
+def test_only_a_vendor_that_answered_is_quoted(viewer: Client, prod: Connection, kind: str, words: str) -> None:
+    Connection.objects.update(failures=1, failing_since=timezone.now(), error_kind=kind, error_words="timed out")
+    assert words in page(viewer)
 
 
 def test_a_vendors_words_are_escaped(viewer: Client, prod: Connection) -> None:
@@ -223,6 +252,10 @@ def test_the_question_names_the_connection_and_its_batches(admin: Client, prod: 
     text = admin.get(f"/connections/{prod.pk}/delete/").content.decode()
     assert "Delete the connection OpenAI / prod?" in text
     assert "It has 1 batch here." in text
+    assert "still run" not in text
+    batch_made(prod, "in_progress")
+    text = admin.get(f"/connections/{prod.pk}/delete/").content.decode()
+    assert "1 still runs; what becomes of it will not be seen here." in text
 
 
 @pytest.mark.parametrize(
