@@ -303,6 +303,33 @@ def test_the_zone_of_the_browser_is_used(opened: Opened, ana: User, running: Bat
     assert any(cookie.get("name") == "zone" for cookie in page.context.cookies())
 
 
+# --- A thumb ----------------------------------------------------------------------------------------------------------
+
+# How far up and down from its middle each thing answers; what is read in passing, such as a label, does not count.
+REACH = """() => [...document.querySelectorAll(':is(main, .side) :is(a[href], button, select, summary)')]
+  .map((thing) => {
+    thing.scrollIntoView({block: 'center', inline: 'center'});
+    const box = thing.getBoundingClientRect();
+    const at = (y) => thing.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2 + y));
+    let reach = 0;
+    while (reach < 44 && at(-(reach >> 1)) && at(reach >> 1)) reach += 1;
+    return box.width && at(0) ? [reach, thing.outerHTML.slice(0, 90)] : [44, ''];
+  }).filter(([reach]) => reach < 42)"""
+
+
+def test_everything_that_acts_is_large_enough_for_a_thumb(opened: Opened, mei: User) -> None:
+    made = everything_made()
+    for path in (
+        "/batches/",
+        f"/batches/{made['partial'].pk}/",
+        f"/batches/{made['running'].pk}/cancel/",
+        "/connections/",
+    ):
+        page = opened(mei, path, width=390)
+        assert page.evaluate(REACH) == [], path
+        page.context.close()
+
+
 # --- Eyes -------------------------------------------------------------------------------------------------------------
 
 
@@ -312,11 +339,34 @@ def look(request: pytest.FixtureRequest) -> tuple[int, str]:
     return int(width), str(theme)
 
 
+def test_nothing_that_a_vendor_sends_widens_a_page(opened: Opened, ana: User, prod: Connection) -> None:
+    long = "without-any-place-to-break" * 12
+    batch = batch_made(
+        prod,
+        "failed",
+        name=long,
+        remote_id=long,
+        owner=long,
+        model=long[:200],
+        endpoint=long[:200],
+        input_file_id=long,
+        metadata={long: long},
+        oddities=[long],
+        errors=[{"code": long, "message": long, "param": long, "line": 10**30}],
+        **counts(10**12, 10**12 - 1, 1),
+    )
+    for width in (1440, 390):
+        for path in ("/batches/", f"/batches/{batch.pk}/"):
+            page = opened(ana, path, width=width)
+            assert sideways(page) <= 0, f"{path} at {width}"
+            page.context.close()
+
+
 def test_no_page_breaks_a_rule_of_axe_or_scrolls_sideways(opened: Opened, ana: User, look: tuple[int, str]) -> None:
     width, theme = look
     made = everything_made()
     pages = ["/batches/", "/batches/?q=nothing-here+eu", f"/batches/{made['requested'].pk}/cancel/"]
-    pages += [f"/batches/{made[key].pk}/" for key in ("running", "lost", "invalid", "stale")]
+    pages += [f"/batches/{made[key].pk}/" for key in ("running", "lost", "invalid", "stale", "gone", "all_failed")]
     for path in pages:
         page = opened(ana, path, width=width, theme=theme)
         found = Axe().run(page)
