@@ -1,11 +1,13 @@
 """The one noun of the product, and the rows that tell its history."""
 
 import zlib
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.models.connection import Connection
@@ -170,6 +172,19 @@ class Batch(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.remote_id
+
+    @classmethod
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any], *, fetch_mode: Any = None
+    ) -> Self:
+        """A row as read. Django's own goes through all columns one by one, at half a list's time with the database."""
+        batch = cls.__new__(cls)
+        batch.__dict__.update(zip(field_names, values, strict=True))
+        batch._state = state = ModelState()
+        state.db, state.adding = db, False
+        if fetch_mode is not None:
+            state.fetch_mode = fetch_mode
+        return batch
 
     @property
     def unaccounted(self) -> int | None:
