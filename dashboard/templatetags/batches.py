@@ -12,6 +12,7 @@ from typing import Any
 
 from django import template
 from django.templatetags.static import static
+from django.urls import get_script_prefix
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.safestring import SafeString
@@ -169,6 +170,31 @@ def short_endpoint(endpoint: str) -> str:
     return endpoint.removeprefix("/v1/").removesuffix("/completions")
 
 
+# --- What stands still ------------------------------------------------------------------------------------------------
+
+
+class Fixed(template.Node):
+    """Drawn once for each language. Its pieces see no context, so nothing of one person's page can reach another's."""
+
+    def __init__(self, pieces: template.NodeList) -> None:
+        self.pieces = pieces
+        self.drawn: dict[tuple[str | None, str], SafeString] = {}
+
+    def render(self, context: template.Context) -> SafeString:
+        key = get_language(), get_script_prefix()
+        if key not in self.drawn:
+            self.drawn[key] = self.pieces.render(context.new({}))
+        return self.drawn[key]
+
+
+@register.tag
+def fixed(parser: template.base.Parser, _token: template.base.Token) -> Fixed:
+    """{% fixed %}...{% endfixed %} around what is the same on every page: half of a page's nodes never change."""
+    pieces = parser.parse(("endfixed",))
+    parser.delete_first_token()
+    return Fixed(pieces)
+
+
 # --- Pieces -----------------------------------------------------------------------------------------------------------
 
 
@@ -268,7 +294,18 @@ def finish(batch: Batch) -> SafeString:
     return SafeString(f'{first}<span class="l2">{second}</span>')  # safe: escaped here
 
 
-# --- A row of the list ------------------------------------------------------------------------------------------------
+# --- The list ---------------------------------------------------------------------------------------------------------
+
+
+@register.simple_tag
+def chip(slug: str, label: str, state: str, batches: int, link: str, current: str, *, more: bool) -> SafeString:
+    """An outcome to filter by and how many batches have it, or `more` than that."""
+    drawing = icon(f"st-{state}", state=state) if state else ""
+    mark = ' aria-current="true"' if slug == current else ""
+    return SafeString(  # safe: escaped here
+        f'<a class="chip" href="{escape(link)}"{mark}>{drawing}{escape(str(label))} '
+        f"<b>{number(batches)}{'+' if more else ''}</b></a>"
+    )
 
 
 @register.simple_tag

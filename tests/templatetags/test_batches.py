@@ -4,7 +4,8 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.utils import timezone
+from django.template import Context, Template
+from django.utils import timezone, translation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,3 +93,20 @@ def test_the_parts_of_a_bar_fit_into_it(total: int, done: int, failed: int, lost
         assert fail >= 1.4, "a failure is never too thin to be seen"
     if live and done < total:
         assert full < 100, "what runs never looks done"
+
+
+def test_what_is_fixed_is_drawn_once_for_each_language_and_shows_nothing_of_a_page() -> None:
+    page = Template("{% load i18n %}{% fixed %}{% translate 'Close' %}<{{ secret }}>{% endfixed %}{{ secret }}")
+    assert page.render(Context({"secret": "one"})) == "Close<>one"
+    (fixed,) = (node for node in page.nodelist if isinstance(node, tags.Fixed))
+    fixed.pieces.clear()
+    assert page.render(Context({"secret": "two"})) == "Close<>two"
+    with translation.override("de"):
+        assert page.render(Context({"secret": "three"})) == "three"
+
+
+def test_a_chip_is_escaped_and_says_whether_there_are_more() -> None:
+    drawn = tags.chip("failed", "<Failed>", "failed", 1200, "?q=&status=failed", "failed", more=True)
+    assert "&lt;Failed&gt; <b>1,200+</b>" in drawn
+    assert 'href="?q=&amp;status=failed" aria-current="true"' in drawn
+    assert "aria-current" not in tags.chip("", "All", "", 3, "?", "failed", more=False)
