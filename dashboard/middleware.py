@@ -38,13 +38,16 @@ from django.utils.translation import gettext as _
 
 from dashboard.access import SEE
 from dashboard.insight.pulse import Pulse, pulse
+from dashboard.models.connection import Visible, visible_connections
 
 type View = Callable[..., HttpResponseBase]
 type GetResponse = Callable[[HttpRequest], HttpResponseBase]
 type Token = Callable[[Pulse], str]
 
-# Who asks, once that is known: kept where no client can write it and reading it loads nothing.
-WHO = "dashboard.user_id"
+# Who asks and which connections they may see, once that is known: kept where no client can write it and reading it
+# loads nothing.
+WHO, VISIBLE, PULSE = "dashboard.user_id", "dashboard.visible", "dashboard.pulse"
+NOTHING: Visible = frozenset()
 # What a proxy adds, and what anybody else may only claim.
 FORWARDED = (
     "HTTP_X_FORWARDED_FOR",
@@ -160,20 +163,29 @@ def polled_by(token: Token) -> Callable[[View], View]:
 polled = polled_by(lambda pulse: pulse.token)
 
 
+def pulse_of(request: HttpRequest) -> Pulse:
+    """One pulse for all of a request, taken before anything else is read: what moves later is asked for again."""
+    taken: Pulse | None = request.META.get(PULSE)
+    if taken is None:
+        taken = request.META[PULSE] = pulse().seen_by(request.META.get(VISIBLE, NOTHING))
+    return taken
+
+
 def is_poll(request: HttpRequest) -> bool:
     return request.method == "GET" and request.META.get("HTTP_HX_REQUEST") == "true" and "seen" in request.GET
 
 
-def unchanged(request: HttpRequest, view: View) -> HttpResponse | None:
+def unchanged(request: HttpRequest, view: View, visible: Visible) -> HttpResponse | None:
     """204 for a poll by somebody who may see the page and whose page is up to date."""
     token: Token | None = getattr(view, "polled", None)
-    if token is None or not is_poll(request) or request.GET["seen"] != token(pulse()):
+    if token is None or not is_poll(request) or request.GET["seen"] != token(pulse().seen_by(visible)):
         return None
     return HttpResponse(status=204)
 
 
 class Known(NamedTuple):
     user_id: int | None  # None: signed out, and not to be remembered again
+    visible: Visible
     until: float
 
 
@@ -181,7 +193,7 @@ _known: dict[str, Known] = {}
 _lock = threading.Lock()
 
 
-def remember(request: HttpRequest, user_id: int | None) -> None:
+def remember(request: HttpRequest, user_id: int | None, visible: Visible = NOTHING) -> None:
     """Keep for REMEMBER_SECONDS, in this process, that this session's person was checked and may see the pages."""
     session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     if not session_key:
@@ -194,13 +206,13 @@ def remember(request: HttpRequest, user_id: int | None) -> None:
         if len(_known) >= MOST_REMEMBERED:
             for key in [key for key, known in _known.items() if known.until <= now] or list(_known):
                 del _known[key]
-        _known[session_key] = Known(user_id, now + settings.REMEMBER_SECONDS)
+        _known[session_key] = Known(user_id, visible, now + settings.REMEMBER_SECONDS)
 
 
-def remembered(request: HttpRequest) -> int | None:
-    """The id of the person whose session was checked in full a moment ago, else None. Asks no database."""
+def remembered(request: HttpRequest) -> Known | None:
+    """The person whose session was checked in full a moment ago, else None. Asks no database."""
     known = _known.get(request.COOKIES.get(settings.SESSION_COOKIE_NAME, ""))
-    return known.user_id if known and known.until > time.monotonic() else None
+    return known if known and known.user_id and known.until > time.monotonic() else None
 
 
 @receiver(user_logged_out)
@@ -229,22 +241,22 @@ class Clocks:
             patch_vary_headers(response, ("HX-Request",))
             # A page that says the database is gone must not ask the database.
             if WHO in request.META and response.status_code < 500:
-                response["X-Synced"] = (request.META.get("dashboard.pulse") or pulse()).clocks
+                response["X-Synced"] = pulse_of(request).clocks
         return response
 
     def turned_round(self, request: HttpRequest) -> HttpResponseBase | None:
         """The 204 of an unchanged poll, or None for everything that must go further in."""
-        if not is_poll(request) or not (user_id := remembered(request)):
+        if not is_poll(request) or not (known := remembered(request)):
             return None
         try:
             match = resolve(request.path_info)
         except Resolver404:
             return None
-        response = unchanged(request, match.func)
+        response = unchanged(request, match.func, known.visible)
         if response:
             # For the headers above and the log outside.
             request.resolver_match = match
-            request.META[WHO] = user_id
+            request.META[WHO], request.META[VISIBLE] = known.user_id, known.visible
         return response
 
 
@@ -269,8 +281,9 @@ class LoginRequired(LoginRequiredMiddleware):
                 _("You are signed in as %(name)s, but you have no role here yet.")
                 % {"name": request.user.get_username()}
             )
-        remember(request, request.user.pk)
-        return unchanged(request, view)
+        visible = request.META[VISIBLE] = visible_connections(request.user)
+        remember(request, request.user.pk, visible)
+        return unchanged(request, view, visible)
 
     def handle_no_permission(self, request: HttpRequest, view: View) -> HttpResponseBase:  # type: ignore[override]
         login = resolve_url(self.get_login_url(view))

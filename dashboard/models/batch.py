@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
-from dashboard.models.connection import Connection
+from dashboard.models.connection import Connection, visible_connections
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -65,9 +65,8 @@ def place_of(connection_id: int, remote_id: str, ordered_at: int) -> int:
 class BatchQuerySet(models.QuerySet["Batch"]):
     def visible_to(self, user: "User | AnonymousUser") -> Self:
         """Batches of the connections that this person may see."""
-        if user.has_perm("dashboard.view_batch"):
-            return self.all()
-        return self.none()
+        visible = visible_connections(user)
+        return self.all() if visible is None else self.filter(connection__in=visible)
 
     def open(self) -> Self:
         """Not known to have ended, and still returned by the vendor."""

@@ -16,10 +16,21 @@ if TYPE_CHECKING:
     from dashboard.models.user import User
 
 
+type Visible = frozenset[int] | None
+
+
+def visible_connections(user: "User | AnonymousUser") -> Visible:
+    """The connections that this person may see, None for all. Limits to some come later, and come here.
+
+    Whatever is read goes by it: querysets by `visible_to`, and by this what no queryset reads or processes share.
+    """
+    return None if user.has_perm("dashboard.view_batch") else frozenset()
+
+
 class ConnectionQuerySet(models.QuerySet["Connection"]):
     def visible_to(self, user: "User | AnonymousUser") -> Self:
-        """What this person may see. Limits to some connections come later; the rule already stands in every query."""
-        return self.all() if user.has_perm("dashboard.view_batch") else self.none()
+        visible = visible_connections(user)
+        return self.all() if visible is None else self.filter(pk__in=visible)
 
     def kept(self) -> Self:
         """Not retired: a retired connection keeps its batches' history and nothing else."""

@@ -23,7 +23,7 @@ from dashboard.insight.causes import cause_of, told
 from dashboard.insight.outcome import is_running, lost_with_connection, sentences, state_of, unseen_since
 from dashboard.insight.pulse import revisions_in
 from dashboard.insight.timeline import timeline
-from dashboard.middleware import client_address, polled
+from dashboard.middleware import PULSE, client_address, polled, pulse_of
 from dashboard.models import Act, Batch, Transition, User
 from dashboard.models.batch import Outcome, Status
 from dashboard.sync import acts
@@ -31,7 +31,7 @@ from dashboard.templatetags.batches import clock_words, left, now_of, percent
 from dashboard.views.batch_row import STOPPING, has_bar, requested
 from dashboard.views.batches import is_htmx
 from dashboard.views.health import not_allowed
-from dashboard.views.shell import pulse_of, stale_connections
+from dashboard.views.shell import stale_connections
 
 OPEN_SECONDS, ENDED_SECONDS = 5, 60
 RAW_SHOWN = 200_000  # characters
@@ -106,7 +106,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         return render(request, template, context)
     note = ask(request, found)
     if is_htmx(request):
-        request.META.pop("dashboard.pulse", None)  # the act moved it
+        request.META.pop(PULSE, None)  # the act moved it
         context = shown(request, find(request, pk)) | {"moved": True, "note": note}
         return render(request, "batch/_changed.html", context)
     messages.info(request, " ".join(filter(None, [note["text"], note["more"]])), extra_tags=note["icon"])

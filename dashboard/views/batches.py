@@ -16,13 +16,13 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from dashboard.insight.pulse import Pulse, revisions_in
-from dashboard.middleware import polled
+from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch
 from dashboard.models.batch import BatchQuerySet, Outcome
 from dashboard.models.connection import Connection
 from dashboard.models.search import SHORTEST_INDEXED_WORD, Match, search
 from dashboard.views.batch_row import SHOWN_COLUMNS, rows_of
-from dashboard.views.shell import pulse_of, stale_connections, tally_of
+from dashboard.views.shell import stale_connections
 
 PAGE = 50
 CAP = 1_000  # matches of a search are counted up to here: ten times as many take longer than the page itself
@@ -263,7 +263,7 @@ def batches(request: HttpRequest) -> HttpResponse:
         return render(request, "batches/_changed.html", changed(request, taken, asked, seen, ids))
     visible = Batch.objects.visible_to(request.user)
     matches = matches_of(asked)
-    context = listed(request, taken, asked, page_of(visible, asked, matches), matches)
+    context = listed(taken, asked, page_of(visible, asked, matches), matches)
     return render(request, "batches/_refreshed.html" if is_htmx(request) else "batches/batches.html", context)
 
 
@@ -275,11 +275,11 @@ def ids_in(query: QueryDict) -> list[int]:
     return [int(word) for word in query.get("ids", "").split(",") if word.isdecimal() and len(word) < 19][: 2 * PAGE]
 
 
-def listed(request: HttpRequest, taken: Pulse, asked: Asked, page: Page, matches: Matches | None) -> dict[str, Any]:
+def listed(taken: Pulse, asked: Asked, page: Page, matches: Matches | None) -> dict[str, Any]:
     """Context of the list: with the shell around it, or its live pieces alone."""
     top = Cursor.at(page.batches[0], asked.sort) if page.batches else None
     ids = [batch.pk for batch in page.batches]
-    context = common(request, taken, asked, matches, ids, top if asked.is_top else None)
+    context = common(taken, asked, matches, ids, top if asked.is_top else None)
     if page.batches:
         if page.newer:
             context["newer"] = asked.link(after=top)
@@ -287,18 +287,16 @@ def listed(request: HttpRequest, taken: Pulse, asked: Asked, page: Page, matches
             context["older"] = asked.link(before=Cursor.at(page.batches[-1], asked.sort))
     return context | {
         "rows": rows_of(page.batches, names_of(taken), stale_connections(taken)),
-        "empty": "" if page.batches else emptiness(request, taken, asked),
+        "empty": "" if page.batches else emptiness(taken, asked),
         "sorts": {name: asked.link(sort=name) for name in SORTS},
     }
 
 
-def common(
-    request: HttpRequest, taken: Pulse, asked: Asked, matches: Matches | None, ids: list[int], top: Cursor | None
-) -> dict[str, Any]:
+def common(taken: Pulse, asked: Asked, matches: Matches | None, ids: list[int], top: Cursor | None) -> dict[str, Any]:
     """What both the page and the answer to a poll show: counts, and the address of the next poll."""
     shown = ",".join(map(str, ids))
     drained = ",".join(str(pk) for pk in sorted(stale_connections(taken)))
-    counts = counts_of(request, asked, matches)
+    counts = counts_of(taken, asked, matches)
     poll = asked.link(before=asked.before, after=asked.after, seen=taken.token, ids=shown, top=top, drained=drained)
     return {
         "asked": asked,
@@ -313,11 +311,10 @@ def common(
     }
 
 
-def counts_of(request: HttpRequest, asked: Asked, matches: Matches | None) -> dict[str, int]:
+def counts_of(taken: Pulse, asked: Asked, matches: Matches | None) -> dict[str, int]:
     """How many batches each chip stands for. The sort leaves some out, the chips do not."""
     if matches is None:
-        tally = tally_of(request)
-        return {slug: tally.of(outcomes, asked.connection) for slug, outcomes in OUTCOMES.items()}
+        return {slug: taken.count(outcomes, asked.connection) for slug, outcomes in OUTCOMES.items()}
     seen = Count(match.outcome for match in matches.found)
     return {
         slug: sum(seen[outcome] for outcome in (seen if outcomes is None else outcomes))
@@ -330,11 +327,11 @@ def names_of(taken: Pulse) -> dict[int, str]:
     return {beat.connection_id: beat.name for beat in taken.beats}
 
 
-def emptiness(request: HttpRequest, taken: Pulse, asked: Asked) -> str:
+def emptiness(taken: Pulse, asked: Asked) -> str:
     """Why there is nothing to see; each of these has its own next step."""
     if asked.before or asked.after:
         return "end"
-    if tally_of(request).of():
+    if taken.count():
         return "filter" if asked.is_filtered else "sort"
     if not taken.beats:
         return "connection"
@@ -361,7 +358,7 @@ def changed(request: HttpRequest, taken: Pulse, asked: Asked, seen: str, ids: li
     found = list(rows.only(*SHOWN_COLUMNS).fetch_mode(FETCH_RAISE))
     top = asked._cursor(request.GET.get("top", ""), [])
     matches = matches_of(asked)
-    return common(request, taken, asked, matches, ids, top) | {
+    return common(taken, asked, matches, ids, top) | {
         "rows": rows_of(found, names_of(taken), stale),
         "fresh": fresh(request, asked, top) if top and asked.is_top else 0,
     }

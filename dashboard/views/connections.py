@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from dashboard.access import CONNECT, ROLE_NAMES, role_needed
 from dashboard.insight.pulse import Pulse
-from dashboard.middleware import client_address, polled_by
+from dashboard.middleware import client_address, polled_by, pulse_of
 from dashboard.models import AuditEntry, Batch, Connection
 from dashboard.models.connection import ConnectionQuerySet, reading_again
 from dashboard.sync import absorb, sight
@@ -28,7 +28,6 @@ from dashboard.views.batches import is_htmx
 from dashboard.views.connection_card import Card, cards_of, lede_of
 from dashboard.views.connection_form import ConnectionForm
 from dashboard.views.health import not_allowed
-from dashboard.views.shell import pulse_of
 
 # Deleting a million batches in one transaction would keep every sync waiting for minutes.
 DROPPED_AT_ONCE = 500

@@ -1,7 +1,5 @@
 """What every page shows around its own content: both clocks, the strips for what is broken, and who is signed in."""
 
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,11 +11,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from dashboard.access import CANCEL, CONNECT, ROLE_NAMES, SEE, role_of
+from dashboard.access import CANCEL, CONNECT, ROLE_NAMES, role_of
 from dashboard.insight.causes import cause_of
-from dashboard.insight.pulse import Beat, Pulse, is_silent, pulse
+from dashboard.insight.pulse import Beat, Pulse, is_silent
 from dashboard.insight.ticks import ticks
-from dashboard.models import Connection, Counter, Part
+from dashboard.middleware import pulse_of
+from dashboard.models import Connection, Part
 from dashboard.templatetags.batches import clock_words, number
 
 Health = Connection.Health
@@ -66,52 +65,6 @@ class Strip:
     links: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """How many batches there are, by connection and outcome, from the counters."""
-
-    counts: dict[tuple[int, str], int]
-
-    def of(self, outcomes: Iterable[str] | None = None, connection: int | None = None) -> int:
-        wanted = None if outcomes is None else set(outcomes)
-        return sum(
-            batches
-            for (connection_id, outcome), batches in self.counts.items()
-            if (wanted is None or outcome in wanted) and connection in (None, connection_id)
-        )
-
-
-_tally: tuple[str, float, Tally] = ("", 0.0, Tally({}))
-
-
-def tally_of(request: HttpRequest) -> Tally:
-    """Read again when a connection's revision has moved, which rises with every change of a counter."""
-    global _tally
-    if not request.user.has_perm(SEE):
-        return Tally({})
-    taken: Tally | None = request.META.get("dashboard.tally")
-    if taken is not None:
-        return taken
-    token = pulse_of(request).token
-    known, until, tally = _tally
-    if known != token or until < time.monotonic():
-        counts: dict[tuple[int, str], int] = {}
-        for connection, outcome, batches in Counter.objects.values_list("connection_id", "outcome", "batches"):
-            counts[connection, outcome] = counts.get((connection, outcome), 0) + batches
-        tally = Tally(counts)
-        _tally = (token, time.monotonic() + settings.REMEMBER_SECONDS, tally)
-    request.META["dashboard.tally"] = tally
-    return tally
-
-
-def pulse_of(request: HttpRequest) -> Pulse:
-    """One pulse for all of a request, taken before anything else is read: what moves later is asked for again."""
-    taken: Pulse | None = request.META.get("dashboard.pulse")
-    if taken is None:
-        taken = request.META["dashboard.pulse"] = pulse()
-    return taken
-
-
 def stale_connections(taken: Pulse) -> dict[int, datetime | None]:
     """Connections whose rows are shown as of an earlier time, and that time."""
     return {beat.connection_id: beat.synced_at for beat in taken.beats if beat.health in (Health.STALE, Health.LOST)}
@@ -131,7 +84,6 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated:
         return context
     taken = pulse_of(request)
-    tally = tally_of(request)
     role = role_of(user)
     signs = signs_of(taken)
     return context | {
@@ -140,7 +92,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "role": ROLE_NAMES.get(role, ""),
         "can_cancel": user.has_perm(CANCEL),
         "can_connect": user.has_perm(CONNECT),
-        "nav_counts": {"batches": tally.of(), "connections": len(taken.beats)},
+        "nav_counts": {"batches": taken.count(), "connections": len(taken.beats)},
         "signs": signs[:BEATS_SHOWN],
         "signs_left": max(0, len(signs) - BEATS_SHOWN),
         "strips": strips_of(taken),

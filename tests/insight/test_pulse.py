@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dashboard.insight.causes import CAUSES, FLAWS, cause_of
 from dashboard.insight.pulse import health_of, pulse, read_pulse, revisions_in
 from dashboard.models import Connection, Part
+from tests.batches_made import batch_made, connection_made
 
 
 def test_the_token_moves_with_a_revision_and_with_nothing_else(db: None) -> None:
@@ -41,6 +42,25 @@ def test_a_token_that_nobody_made_is_read_as_nothing_seen_or_as_numbers(token: s
 def test_a_retired_connection_is_not_in_the_pulse(db: None) -> None:
     Connection.objects.create(name="gone", base_url="http://127.0.0.1:9/v1", retired_at=timezone.now())
     assert read_pulse().beats == ()
+
+
+def test_a_pulse_counts_what_there_is_and_can_be_cut_to_what_somebody_may_see(db: None) -> None:
+    prod, lab, gone = (
+        connection_made("prod"),
+        connection_made("lab"),
+        connection_made("gone", retired_at=timezone.now()),
+    )
+    for connection, status in ((prod, "in_progress"), (prod, "cancelling"), (lab, "expired"), (gone, "expired")):
+        batch_made(connection, status)
+    every = read_pulse()
+    assert (every.count(), every.count(["open"]), every.count(["expired"], lab.pk)) == (4, 2, 1)
+    assert every.names == {prod.pk: "prod", lab.pk: "lab", gone.pk: "gone"}
+    assert every.seen_by(None) is every
+    cut = every.seen_by(frozenset([lab.pk, gone.pk]))
+    assert (cut.count(), cut.count(["open"])) == (2, 0)
+    assert cut.names == {lab.pk: "lab", gone.pk: "gone"}
+    assert [beat.name for beat in cut.beats] == ["lab"]
+    assert revisions_in(cut.token) == {lab.pk: 1}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from pytest_django.fixtures import Settings
 from dashboard import tasks
 from dashboard.insight import pulse as pulse_room
 from dashboard.models import Act, Batch, Connection, Part, User
-from dashboard.views import shell
 from dashboard.views.batches import SORTS
 from tests.batches_made import batch_made, connection_made, counts, crowd_made, everything_made, syncs_made
 from tests.cast import ClientOf
@@ -165,10 +164,8 @@ def test_the_page_costs_the_same_whatever_it_holds(
     prod: Connection,
     settings: Settings,
     django_assert_max_num_queries: DjangoAssertNumQueries,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.PULSE_SECONDS, settings.REMEMBER_SECONDS = 1.0, 5.0
-    monkeypatch.setattr(shell, "_tally", shell._tally)  # what is remembered here ends here
     syncs_made(prod, "oooo")
     for i in range(5):
         batch_made(prod, "in_progress", name=f"open-{i}", **counts(100, 5))
@@ -179,6 +176,11 @@ def test_the_page_costs_the_same_whatever_it_holds(
         with django_assert_max_num_queries(8):
             page = get(desk)
         assert len(rows(page)) == min(50, 5 + number)
+
+
+def test_a_removed_connection_keeps_its_name(desk: Client) -> None:
+    batch = batch_made(connection_made("once was", retired_at=timezone.now()))
+    assert "once was" in row(get(desk), batch)
 
 
 # --- Finding ----------------------------------------------------------------------------------------------------------
@@ -385,6 +387,47 @@ def test_an_empty_page_fills_by_itself(desk: Client, prod: Connection) -> None:
     moved(prod)
     answer = poll(desk, poll_of(page))[1]
     assert rows(answer) == [batch.pk]
+
+
+# --- What one may not see ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def only_lab(monkeypatch: pytest.MonkeyPatch) -> dict[str, Batch]:
+    """As if rights were given for one connection alone; they are not yet, and everything already asks for them."""
+    made = everything_made()
+    lab = frozenset([made["stale"].connection_id])
+    for module in ("models.connection", "models.batch", "middleware"):
+        monkeypatch.setattr(f"dashboard.{module}.visible_connections", lambda _user: lab)
+    return made
+
+
+def test_rights_for_one_connection_would_show_its_batches_names_and_counts_alone(
+    desk: Client, only_lab: dict[str, Batch]
+) -> None:
+    own = {only_lab[key].pk for key in ("stale", "unknown", "uncounted")}
+    answer = desk.get("/batches/")
+    page = answer.content.decode()
+    assert set(rows(page)) == own
+    assert re.findall(r'class="chip".*?<b>([^<]*)</b>', page, re.DOTALL) == ["3", "1", "0", "0", "0", "0", "0", "2"]
+    assert '<span class="n" id="nav-batches">3</span>' in page
+    assert "OGX / lab" in page
+    assert "OpenAI / prod" not in page
+    assert "Azure / eu" not in page
+    assert answer["X-Synced"].count("=") == 1
+    assert "Azure / eu" not in get(desk, "/connections/")
+    assert desk.get(f"/batches/{only_lab['running'].pk}/").status_code == 404
+    assert poll(desk, poll_of(page))[0] == 204, "the token is of what one sees"
+
+
+def test_who_has_no_role_learns_nothing(stranger: User, client_of: ClientOf) -> None:
+    made = everything_made()
+    for address in ("/batches/", "/batches/?q=nightly-eval", "/connections/", f"/batches/{made['partial'].pk}/"):
+        answer = client_of(stranger).get(address)
+        assert answer.status_code == 403
+        assert not answer.get("X-Synced")
+        for word in ("nightly-eval", "OpenAI / prod", "nav-batches"):
+            assert word not in answer.content.decode()
 
 
 # --- Nothing to show --------------------------------------------------------------------------------------------------
