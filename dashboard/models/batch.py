@@ -140,6 +140,11 @@ class Batch(models.Model):
     misses = models.PositiveSmallIntegerField(default=0)
     gone_at = models.DateTimeField(null=True)
     is_overdue = models.BooleanField(default=False)
+    # The error that most of its requests met, for the list's rows; written when a file of it has been read.
+    worst_error = models.ForeignKey(
+        "ErrorGroup", on_delete=models.SET_NULL, null=True, related_name="+", db_index=False
+    )
+    worst_requests = models.PositiveIntegerField(db_default=0)
     retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="retries", db_index=False)
 
     objects = BatchQuerySet.as_manager()
