@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 class Reason(models.TextChoices):
     """The closed set, worst first. What each means stands in insight/concerns.py."""
 
+    # Of connections: while one is broken, nothing that is known of its batches is certain.
+    CONNECTION_FAILING = "connection_failing", _("Connection failing")
+    SYNC_STALE = "sync_stale", _("Sync stale")
+    # Of batches.
     FAILED_VALIDATION = "failed_validation", _("Failed validation")
     ALL_FAILED = "all_failed", _("All requests failed")
     HIGH_FAILED_SHARE = "high_failed_share", _("Many requests failed")
-    EXPIRED = "expired", _("Expired with partial output")
+    EXPIRED = "expired", _("Expired unfinished")
     STALLED = "stalled", _("Stalled")
     WINDOW_NEARLY_OVER = "window_nearly_over", _("Window nearly over")
     OVERDUE = "overdue", _("Overdue")
@@ -29,8 +33,6 @@ class Reason(models.TextChoices):
     COUNTS_DIFFER = "counts_differ", _("Counts do not add up")
     UNSEEN = "unseen", _("No longer visible")
     RESULTS_EXPIRE = "results_expire", _("Results expire soon")
-    CONNECTION_FAILING = "connection_failing", _("Connection failing")
-    SYNC_STALE = "sync_stale", _("Sync stale")
 
 
 class ConcernQuerySet(models.QuerySet["Concern"]):
@@ -66,7 +68,9 @@ class Concern(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["reason", "-opened_at"], name="attention", condition=Q(closed_at=None)),
+            models.Index(
+                fields=["reason", "-opened_at", "-id", "connection"], name="attention", condition=Q(closed_at=None)
+            ),
             models.Index(fields=["batch"], name="concerns_of_batch", condition=Q(batch__isnull=False)),
         ]
 

@@ -420,7 +420,7 @@ def _missed(sync: _Sync, remote_id: str, asked_at: datetime) -> None:
         if row.misses >= MISSES_UNTIL_GONE and row.gone_at is None:
             Connection.objects.filter(pk=sync.connection.pk).update(revision=F("revision") + 1)
             revision = Connection.objects.values_list("revision", flat=True).get(pk=sync.connection.pk)
-            columns |= {"gone_at": asked_at, "revision": revision}
+            columns |= {"gone_at": asked_at, "revision": revision, "judge_at": asked_at}
         Batch.objects.filter(pk=row.pk).update(**columns)
 
 

@@ -22,7 +22,7 @@ from dashboard.insight.pulse import Pulse
 from dashboard.middleware import client_address, polled_by
 from dashboard.models import AuditEntry, Batch, Connection
 from dashboard.models.connection import ConnectionQuerySet, reading_again
-from dashboard.sync import absorb
+from dashboard.sync import absorb, concerns
 from dashboard.sync.probe import Finding, probe
 from dashboard.views.batches import is_htmx
 from dashboard.views.connection_card import Card, cards_of, lede_of
@@ -216,6 +216,7 @@ def retire(connection: Connection) -> None:
         claim_until=None,
         revision=F("revision") + 1,
     )
+    concerns.close_all(connection, timezone.now())
 
 
 def drop_history(connection: Connection) -> None:
