@@ -24,7 +24,7 @@ from dashboard.insight.concerns import (
     reasons_of_connection,
 )
 from dashboard.insight.pulse import health_of
-from dashboard.models import Act, Batch, Concern, Connection, Reading, RemoteFile, Transition
+from dashboard.models import Act, Batch, Concern, Connection, Reading, Reason, RemoteFile, Transition
 from dashboard.models.batch import Status
 
 Health = Connection.Health
@@ -52,6 +52,7 @@ COLUMNS = (
     "gone_at",
     "judge_at",
 )
+OF_CONNECTIONS = (Reason.CONNECTION_FAILING, Reason.SYNC_STALE)
 STOPPING = (Status.CANCELLING, Status.CANCELLED)
 
 
@@ -86,7 +87,7 @@ def back_in_step(connection: Connection, now: datetime) -> None:
 def judge_connections(now: datetime) -> None:
     """Open and close what the connections themselves need attention for. For the tick."""
     known: dict[int, dict[str, Concern]] = {}
-    for concern in Concern.objects.open().filter(batch=None):
+    for concern in Concern.objects.open().filter(batch=None, reason__in=OF_CONNECTIONS):
         known.setdefault(concern.connection_id, {})[concern.reason] = concern
     for connection in Connection.objects.all():
         opened = known.get(connection.pk, {})
