@@ -7,9 +7,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from dashboard.insight.outcome import state_of
-from dashboard.models import Act, Batch
+from dashboard.models import Act, Batch, Reason
 from dashboard.models.batch import Outcome, Status
 from dashboard.templatetags.batches import clock_words, short_endpoint
+from dashboard.views.concern_line import Note, notes_of
 
 # Never payload or search_text: they are most of a row's bytes.
 SHOWN_COLUMNS = (
@@ -54,9 +55,9 @@ class Row:
 
 
 def rows_of(batches: list[Batch], names: dict[int, str], stale: dict[int, datetime | None]) -> list[Row]:
-    acts = acts_of(batches)
+    acts, concerns = acts_of(batches), notes_of(batches)
     base = reverse("batches")  # a batch stands below the list; resolving fifty addresses takes a while
-    return [row_of(base, batch, names, stale, acts.get(batch.pk)) for batch in batches]
+    return [row_of(base, batch, names, stale, acts.get(batch.pk), concerns.get(batch.pk)) for batch in batches]
 
 
 def acts_of(batches: list[Batch]) -> dict[int, Act]:
@@ -75,17 +76,26 @@ def requested(act: Act) -> str:
     return _("cancel requested by %(who)s, %(time)s") % said
 
 
-def row_of(base: str, batch: Batch, names: dict[int, str], stale: dict[int, datetime | None], act: Act | None) -> Row:
+def row_of(
+    base: str,
+    batch: Batch,
+    names: dict[int, str],
+    stale: dict[int, datetime | None],
+    act: Act | None,
+    concern: Note | None,
+) -> Row:
     is_stale = batch.connection_id in stale and batch.is_open
     note, note_state = "", ""
     if batch.gone_at:
         note = _("with this key since %(time)s") % {"time": clock_words(batch.gone_at)}
-    elif act:
+    elif act and not (concern and concern.reason == Reason.CANCEL_STUCK):
         note = requested(act)
     elif is_stale:
         synced_at = stale[batch.connection_id]
         note = _("as of %(time)s") % {"time": clock_words(synced_at)} if synced_at else _("never synced")
         note_state = "stale"
+    elif concern:
+        note, note_state = concern.words, concern.state
     elif batch.is_overdue and batch.is_open:
         note, note_state = _("overdue, not called expired"), "risk"
     error = "" if batch.is_open else first_error(batch)

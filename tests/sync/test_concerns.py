@@ -38,11 +38,11 @@ def ago(span: timedelta) -> int:
     return unix(timezone.now() - span)
 
 
-def seen(connection: Connection, status: str = "in_progress", *, by: str = "poll", **fields: object) -> Batch:
+def seen(connection: Connection, status: str = "in_progress", **fields: object) -> Batch:
     """One batch as a sync of this moment brings it."""
     connection.refresh_from_db()
-    source = Transition.Source(by)
-    absorb(connection, [remote("batch_1", status, **fields)], asked_at=timezone.now(), source=source)
+    batch = remote("batch_1", status, **fields)
+    absorb(connection, [batch], asked_at=timezone.now(), source=Transition.Source.POLL)
     return Batch.objects.get(remote_id="batch_1")
 
 
