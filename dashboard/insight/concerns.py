@@ -7,6 +7,7 @@ that a sentence which is read an hour later is still true.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import floor
 from typing import Any
 
 from django.conf import settings
@@ -184,10 +185,10 @@ def _how_it_ended(batch: Batch, ended: datetime, found: Judgement) -> None:
         case Outcome.FAILED_VALIDATION:
             found.say(Reason.FAILED_VALIDATION, since=ended, first=_first_error(batch))
         case Outcome.ALL_FAILED:
-            found.say(Reason.ALL_FAILED, since=ended, **counts)
+            found.say(Reason.ALL_FAILED, since=ended, first=_first_error(batch), **counts)
         case Outcome.FAILED:
             reason = Reason.HIGH_FAILED_SHARE if done else Reason.ALL_FAILED
-            found.say(reason, since=ended, broken=True, **counts)
+            found.say(reason, since=ended, broken=True, first=_first_error(batch), **counts)
         case Outcome.EXPIRED if not total or done < total:
             found.say(Reason.EXPIRED, since=ended, **counts)
     if batch.outcome in (Outcome.PARTIAL, Outcome.EXPIRED) and total and is_high(failed, total):
@@ -320,7 +321,7 @@ def _deadline(batch: Batch, known: Known, found: Judgement) -> None:
     evidence: Evidence = {"deadline": deadline, "processed": processed(batch), "total": batch.requests_total}
     if found.now >= deadline:
         if known.synced_at and known.synced_at > deadline:
-            _in_time(Reason.OVERDUE, deadline, batch, known, found, **evidence)
+            _in_time(Reason.OVERDUE, deadline, batch, known, found, since=deadline, **evidence)
             return
         found.look_again(found.now + ASK_AGAIN)
     if batch.status not in (Status.VALIDATING, Status.IN_PROGRESS) or created is None or created >= deadline:
@@ -370,15 +371,18 @@ def sentence(reason: str, evidence: Evidence, clock: Clock, span: Span) -> str:
     match reason:
         case Reason.FAILED_VALIDATION:
             words = _("The input file did not pass validation, so no request was run.")
-            return _joined(words, _first_words(evidence.get("first") or {}))
+            return _joined(words, _first_words(evidence))
         case Reason.ALL_FAILED if evidence.get("broken"):
-            return _("The vendor ended it as failed after it had started; no request completed.")
+            words = _("The vendor ended it as failed after it had started; no request completed.")
+            return _joined(words, _first_words(evidence))
         case Reason.ALL_FAILED:
-            return _("It completed, but all of its %(failed)s requests failed.") % said
+            words = _("It completed, but all of its %(failed)s requests failed.") % said
+            return _joined(words, _first_words(evidence))
         case Reason.HIGH_FAILED_SHARE if evidence.get("runs"):
             return _("%(failed)s of the %(processed)s requests processed so far failed (%(share)s %%).") % said
         case Reason.HIGH_FAILED_SHARE if evidence.get("broken"):
-            return _("The vendor ended it as failed; %(done)s of %(total)s requests had completed.") % said
+            words = _("The vendor ended it as failed; %(done)s of %(total)s requests had completed.") % said
+            return _joined(words, _first_words(evidence))
         case Reason.HIGH_FAILED_SHARE:
             return _("%(failed)s of %(total)s requests failed (%(share)s %%).") % said
         case Reason.EXPIRED:
@@ -399,7 +403,7 @@ def sentence(reason: str, evidence: Evidence, clock: Clock, span: Span) -> str:
         case Reason.COUNTS_DIFFER:
             return _difference(evidence) % said
         case Reason.UNSEEN:
-            words = _("The vendor answers with 404 to this key since %(since)s. What is shown was seen before.")
+            words = _("The vendor has answered this key with 404 since %(since)s. What is shown was seen before.")
             return words % said
         case Reason.RESULTS_EXPIRE if evidence.get("usual"):
             words = _("Its output file is probably deleted at %(expires)s: vendors usually keep one for 30 days.")
@@ -407,9 +411,9 @@ def sentence(reason: str, evidence: Evidence, clock: Clock, span: Span) -> str:
         case Reason.RESULTS_EXPIRE:
             return _("The vendor deletes its output file at %(expires)s.") % said
         case Reason.CONNECTION_FAILING:
-            return _joined(_("Every try fails since %(since)s.") % said, cause_of(str(evidence.get("kind", ""))))
+            return _joined(_("Every try has failed since %(since)s.") % said, cause_of(str(evidence.get("kind", ""))))
         case Reason.SYNC_STALE if evidence.get("never"):
-            return _("It was never synced, and it is trying since %(since)s.") % said
+            return _("It was never synced. The first try was at %(since)s.") % said
         case Reason.SYNC_STALE:
             words = _("No good sync since %(since)s. Until the next one nobody knows what has stalled or is overdue.")
             return words % said
@@ -431,7 +435,8 @@ def in_short(reason: str, evidence: Evidence, clock: Clock) -> str:
         case Reason.STALLED:
             return _("stalled, no change since %(since)s") % said
         case Reason.WINDOW_NEARLY_OVER:
-            return _("window nearly over, %(deadline)s") % said
+            words = _("window nearly over, %(part)s %% done") if evidence.get("total") else _("window nearly over")
+            return words % said
         case Reason.OVERDUE:
             return _("overdue, not called expired")
         case Reason.CANCEL_STUCK:
@@ -456,6 +461,7 @@ def _numbers(evidence: Evidence, clock: Clock) -> dict[str, str]:
         "total": count(total),
         "processed": count(seen),
         "share": count(round(100 * failed / of)) if of else "0",
+        "part": count(floor(100 * seen / total)) if total else "",
         "rest": count(max(0, total - done)),
         "apart": count(abs(total - done - failed)),
         "sum": count(done + failed),
@@ -471,7 +477,8 @@ def _joined(*pieces: str) -> str:
     return " ".join(piece for piece in pieces if piece)
 
 
-def _first_words(first: Evidence) -> str:
+def _first_words(evidence: Evidence) -> str:
+    first = evidence.get("first") or {}
     if not first.get("words"):
         return ""
     if first.get("line") is None:

@@ -17,10 +17,9 @@ from dashboard.insight.pulse import Beat, Pulse
 from dashboard.middleware import polled
 from dashboard.models import Concern, Connection, Reason
 from dashboard.models.concern import ConcernQuerySet
-from dashboard.templatetags.batches import clock_words
 from dashboard.views.batches import is_htmx
 from dashboard.views.concern_line import Line, Needs, needs_of
-from dashboard.views.shell import pulse_of, stale_connections
+from dashboard.views.shell import pulse_of
 
 Health = Connection.Health
 SHOWN = 10  # of each reason, while all are shown
@@ -73,8 +72,8 @@ class Asked:
         return rows.select_related("batch", "connection").only(*COLUMNS)
 
 
-def cursor_at(concern: Concern) -> str:
-    return f"{(concern.opened_at - EPOCH) // timedelta(microseconds=1)}.{concern.pk}"
+def cursor(at: datetime, pk: int) -> str:
+    return f"{(at - EPOCH) // timedelta(microseconds=1)}.{pk}"
 
 
 @dataclass(slots=True)
@@ -98,31 +97,23 @@ def attention(request: HttpRequest) -> HttpResponse:
     asked = Asked.of(request.GET)
     needs = needs_of(request.user, taken.token)
     groups = groups_of(Concern.objects.visible_to(request.user).open(), asked, needs)
-    before = cursor_at_asked(asked)
     context = {
         "asked": asked,
         "count": needs.of(),
-        "of_connection": needs.of(connection=asked.connection),
         "chips": chips_of(asked, needs),
         "groups": groups,
         "notices": [] if asked.reason else notices_of(asked, needs),
         "held": held_of(taken, asked),
-        "stale": {pk: at and clock_words(at) for pk, at in stale_connections(taken).items()},
+        # Else a row says it.
+        "says_held": not any(group.reason == Reason.SYNC_STALE for group in groups),
         "empty": "" if groups else emptiness(taken, asked, needs),
         "watched": watched(taken),
         "last_sync": max((beat.synced_at for beat in taken.beats if beat.synced_at), default=None),
         "top_url": asked.link() if asked.before else "",
         "all_url": asked.link(reason="", connection=None),
-        "poll_url": asked.link(before=before, seen=taken.token),
+        "poll_url": asked.link(before=cursor(*asked.before) if asked.before else None, seen=taken.token),
     }
     return render(request, f"attention/{'_changed' if is_htmx(request) else 'attention'}.html", context)
-
-
-def cursor_at_asked(asked: Asked) -> str:
-    if not asked.before:
-        return ""
-    at, pk = asked.before
-    return f"{(at - EPOCH) // timedelta(microseconds=1)}.{pk}"
 
 
 def groups_of(concerns: ConcernQuerySet, asked: Asked, needs: Needs) -> list[Group]:
@@ -140,7 +131,8 @@ def groups_of(concerns: ConcernQuerySet, asked: Asked, needs: Needs) -> list[Gro
             continue
         group = Group(reason, count, [Line.of(concern) for concern in shown])
         if len(found) > most:
-            before = cursor_at(shown[-1]) if asked.reason else None
+            last = shown[-1]
+            before = cursor(last.opened_at, last.pk) if asked.reason else None
             group.more = asked.link(reason=reason.value, before=before)
         groups.append(group)
     return groups
