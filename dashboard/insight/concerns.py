@@ -45,6 +45,10 @@ STATES = {
 }
 # An output file lives this long at OpenAI unless it says otherwise.
 USUAL_LIFE = timedelta(days=30)
+DAY, LIFE_SECONDS = 86_400, int(USUAL_LIFE.total_seconds())
+ENDS = frozenset({Status.COMPLETED.value, Status.FAILED.value, Status.EXPIRED.value, Status.CANCELLED.value})
+# The outcomes that need nobody.
+CALM = frozenset({Outcome.SUCCEEDED.value, Outcome.NO_REQUESTS.value, Outcome.CANCELLED.value})
 # Counts may arrive late: so long after the end nothing is said about their sum.
 SETTLING = timedelta(minutes=5)
 # Too few requests say nothing about a share.
@@ -118,27 +122,22 @@ def plain(value: Any) -> Any:
 # --- Batches ----------------------------------------------------------------------------------------------------------
 
 
-def first_look(status: str, outcome: str, ended: int | None, asked: int, *, has_output: bool, is_import: bool) -> int:
-    """When a batch that was just read must be judged, in unix seconds: `asked` is now, 0 is never.
+def first_look(status: str, outcome: str, ended: int | None, asked: int, *, has_output: bool) -> int:
+    """When a batch that an import has read must be judged, in unix seconds: `asked` is now, 0 is never.
 
     Asked for every row of an import, so it works on plain numbers. What ended long ago is no news: an import never
     floods; only its results may still be about to expire.
     """
-    if not is_import or status not in ENDS:
-        return asked
     if ended is None:
+        return 0 if status in ENDS else asked
+    if ended + LIFE_SECONDS <= asked:
         return 0
     if outcome not in CALM and ended + settings.CONCERN_DAYS * DAY > asked:
         return asked
-    if has_output and settings.RESULTS_EXPIRE_DAYS:
-        expires = ended + int(USUAL_LIFE.total_seconds())
-        return max(asked + 1, expires - settings.RESULTS_EXPIRE_DAYS * DAY) if expires > asked else 0
-    return 0
-
-
-DAY = 86_400
-ENDS = frozenset({Status.COMPLETED.value, Status.FAILED.value, Status.EXPIRED.value, Status.CANCELLED.value})
-CALM = frozenset({Outcome.SUCCEEDED.value, Outcome.NO_REQUESTS.value, Outcome.CANCELLED.value})
+    if not has_output or not settings.RESULTS_EXPIRE_DAYS:
+        return 0
+    # Not in the import's own transaction: there may be thousands.
+    return max(asked + 1, ended + LIFE_SECONDS - settings.RESULTS_EXPIRE_DAYS * DAY)
 
 
 def reasons_of(batch: Batch, now: datetime, known: Known) -> dict[Reason, Evidence]:
@@ -204,8 +203,9 @@ def _first_error(batch: Batch) -> Evidence:
     first = batch.errors[0] if isinstance(batch.errors, list) and batch.errors else {}
     if not isinstance(first, dict):
         return {}
-    line, *words = (first.get(name) for name in ("line", "code", "message"))
-    return {"line": line, "words": ": ".join(str(word) for word in words if word)[:LONGEST_WORDS]}
+    line, *said = (first.get(name) for name in ("line", "code", "message"))
+    words = ": ".join(str(word) for word in said if word)[:LONGEST_WORDS]
+    return {"line": line, "words": words} if words else {}
 
 
 def _counts_differ(batch: Batch, ended: datetime, found: Judgement) -> None:

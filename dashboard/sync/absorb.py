@@ -358,14 +358,10 @@ def _row_of(
     second = news.second if remote.created_at is None else remote.created_at
     place = place_of(connection.pk, remote.remote_id, second)
     once = (connection.pk, remote.remote_id, second, place, news.asked)
-    judge_at = first_look(
-        remote.status,
-        said[OUTCOME],
-        _end_of(remote),
-        news.second,
-        has_output=bool(remote.output_file_id),
-        is_import=news.source == Source.IMPORT,
-    )
+    judge_at = news.second
+    if news.source == Source.IMPORT:
+        has_output = bool(remote.output_file_id)
+        judge_at = first_look(remote.status, said[OUTCOME], _end_of(remote), news.second, has_output=has_output)
     if judge_at == news.second:
         news.to_judge.append(remote.remote_id)
     return (*once, *said, remote.payload, news.asked, revision, 0, 0, None, judge_at or None)
