@@ -137,7 +137,7 @@ def first_look(status: str, outcome: str, ended: int | None, asked: int, *, has_
     if not has_output or not settings.RESULTS_EXPIRE_DAYS:
         return 0
     # Not in the import's own transaction: there may be thousands.
-    return max(asked + 1, ended + LIFE_SECONDS - settings.RESULTS_EXPIRE_DAYS * DAY)
+    return max(asked + 1, ended + LIFE_SECONDS - int(settings.RESULTS_EXPIRE_DAYS) * DAY)
 
 
 def reasons_of(batch: Batch, now: datetime, known: Known) -> dict[Reason, Evidence]:

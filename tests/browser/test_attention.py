@@ -13,7 +13,7 @@ from tests.browser.conftest import Opened
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.mark.parametrize("look", [(1440, "light"), (390, "dark")])
+@pytest.mark.parametrize("look", [(1440, "light"), (1024, "light"), (390, "dark")])
 def test_no_page_with_concerns_breaks_a_rule_of_axe_or_scrolls_sideways(
     opened: Opened, ana: User, look: tuple[int, str]
 ) -> None:

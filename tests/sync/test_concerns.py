@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection as database
@@ -310,7 +311,7 @@ def test_a_batch_without_counts_is_never_called_stalled_for_them(prod: Connectio
 
 def test_the_window_is_nearly_over_then_overdue_then_expired(prod: Connection) -> None:
     created, deadline = ago(HOUR), unix(timezone.now() + 23 * HOUR)
-    times: dict[str, object] = {"created_at": created, "in_progress_at": created, "expires_at": deadline}
+    times: dict[str, Any] = {"created_at": created, "in_progress_at": created, "expires_at": deadline}
     seen(prod, request_counts={"total": 100, "completed": 45, "failed": 0}, **times)
     tick(20 * HOUR)
     Reading.objects.update(asked_at=timezone.now() + 25 * HOUR)  # so that it is not also stalled
@@ -329,7 +330,7 @@ def test_the_window_is_nearly_over_then_overdue_then_expired(prod: Connection) -
 
 
 def test_a_window_is_no_concern_with_nine_of_ten_requests_done(prod: Connection) -> None:
-    times: dict[str, object] = {"created_at": ago(HOUR), "expires_at": unix(timezone.now() + 2 * MINUTE)}
+    times: dict[str, Any] = {"created_at": ago(HOUR), "expires_at": unix(timezone.now() + 2 * MINUTE)}
     seen(prod, request_counts={"total": 100, "completed": 89, "failed": 0}, **times)
     assert reasons() == {Reason.WINDOW_NEARLY_OVER}
     seen(prod, request_counts={"total": 100, "completed": 89, "failed": 1}, **times)
