@@ -276,6 +276,16 @@ BUILD = env.str("DASHBOARD_BUILD", default="") or build_id()
 PULSE_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0
 
+# From when on a batch needs attention: minutes in a state, per cent, days.
+STALLED_VALIDATING = env.int("DASHBOARD_STALLED_VALIDATING", default=15)
+STALLED_IN_PROGRESS = env.int("DASHBOARD_STALLED_IN_PROGRESS", default=60)
+STALLED_FINALIZING = env.int("DASHBOARD_STALLED_FINALIZING", default=30)
+STALLED_CANCELLING = env.int("DASHBOARD_STALLED_CANCELLING", default=15)
+WINDOW_LEFT = env.int("DASHBOARD_WINDOW_LEFT", default=10)
+FAILED_SHARE = env.int("DASHBOARD_FAILED_SHARE", default=10)
+CONCERN_DAYS = env.int("DASHBOARD_CONCERN_DAYS", default=3)
+RESULTS_EXPIRE_DAYS = env.int("DASHBOARD_RESULTS_EXPIRE_DAYS", default=3)
+
 # The first connection, read from the environment at every call and never stored.
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="") or "https://api.openai.com/v1"

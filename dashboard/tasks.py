@@ -20,7 +20,7 @@ from django.utils import timezone
 from dashboard.insight.pulse import WORKER_SEEN_EVERY, health_of
 from dashboard.models import Batch, Connection, Part, SyncRun
 from dashboard.models.connection import raise_revision
-from dashboard.sync import acts
+from dashboard.sync import acts, concerns
 from dashboard.sync.pull import pull
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ def tick() -> None:
     swept = _note_worker(now)
     mark_overdue(now)
     judge_health(now)
+    concerns.judge_connections(now)
+    concerns.judge_due(now)
     for pk in Connection.objects.due(now).values_list("pk", flat=True):
         sync_connection.apply_async((pk,), expires=MESSAGE_LIFE)
     for pk in acts.unsettled():
@@ -117,6 +119,8 @@ def judge_health(now: Any) -> None:
         health = health_of(connection, now)
         if health != connection.health:
             Connection.objects.filter(pk=connection.pk).update(health=health, revision=F("revision") + 1)
+            if health == Connection.Health.IN_STEP:
+                concerns.back_in_step(connection, now)
 
 
 def sweep() -> None:

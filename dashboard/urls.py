@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, path
 
-from dashboard.views import batch, batches, connections, health, sign_in
+from dashboard.views import attention, batch, batches, connections, health, sign_in
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # For now the list; the overview takes this address.
@@ -12,6 +12,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("batches/", batches.batches, name="batches"),
     path("batches/<int:pk>/", batch.batch, name="batch"),
     path("batches/<int:pk>/cancel/", batch.cancel, name="batch-cancel"),
+    # /attention/
+    path("attention/", attention.attention, name="attention"),
     # /connections/
     path("connections/", connections.connections, name="connections"),
     path("connections/add/", connections.add, name="connection-add"),

@@ -11,6 +11,7 @@ from dashboard.insight.outcome import outcome_of
 from dashboard.models import Act, Batch, Connection, Counter, Part, Reading, SyncRun, Transition
 from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Outcome, Status, place_of
 from dashboard.models.search import index_new, searchable
+from dashboard.sync import concerns
 
 ENDS = {"completed": "completed_at", "failed": "failed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
 
@@ -183,6 +184,42 @@ def everything_made() -> dict[str, Batch]:
     odd = made["lost"]
     odd.oddities = ["cancelled_at: a time in 1970 (0)", "usage: not an object ([])"]
     odd.save()
+    return made
+
+
+def judged() -> None:
+    """Everything needs what a tick of this moment finds."""
+    now = timezone.now()
+    Batch.objects.update(judge_at=now)
+    concerns.judge_connections(now)
+    concerns.judge_due(now)
+
+
+def needy_made() -> dict[str, Batch]:
+    """Everything, and one more batch for each reason that is not among it."""
+    made = everything_made()
+    prod = Connection.objects.get(name="OpenAI / prod")
+    now = timezone.now()
+    hours = timedelta(hours=1)
+    late = {"created_at": now - 26 * hours, "expires_at": now - 2 * hours}
+    made["validating_long"] = batch_made(
+        prod, "validating", name="embed-wiki-dump-2026-11-20", created_at=now - 3 * hours, in_progress_at=None
+    )
+    made["high"] = batch_made(
+        prod, "completed", name="judge-toxicity-2026-w47", created_at=now - 6 * hours, **counts(1000, 640, 360)
+    )
+    made["nearly"] = batch_made(
+        prod, "in_progress", name="weekly-summaries-emea", created_at=now - 23 * hours, **counts(20000, 9120, 31)
+    )
+    made["late"] = batch_made(prod, "finalizing", name="nightly-late", finalizing_at=now, **late, **counts(100, 100))
+    made["stuck"] = batch_made(
+        prod, "cancelling", name="runaway-prompts-7", cancelling_at=now - hours, **counts(50000, 120)
+    )
+    made["expiring"] = batch_made(
+        prod, "completed", name="archive-2026-10", created_at=now - timedelta(days=28), output_file_id="file-out",
+        **counts(800, 800),
+    )  # fmt: skip
+    judged()
     return made
 
 

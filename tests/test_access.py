@@ -34,6 +34,7 @@ DOORS = {
     "batches": Door("vic"),
     "batch": Door("vic", pk="batch"),
     "batch-cancel": Door("ana", "post", "batch"),
+    "attention": Door("vic"),
     "connections": Door("vic"),
     "connection-add": Door("mei"),
     "connection": Door("mei", pk="connection"),

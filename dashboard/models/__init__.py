@@ -2,7 +2,9 @@
 
 from dashboard.models.act import Act, AuditEntry
 from dashboard.models.batch import Batch, Counter, Reading, Transition
+from dashboard.models.concern import Concern, Reason
 from dashboard.models.connection import Connection, Refusal, SyncRun
+from dashboard.models.error import BatchError, ErrorDay, ErrorGroup, FileKind, FileRead, RemoteFile, Result
 from dashboard.models.installation import Part, SignInLink
 from dashboard.models.user import User
 
@@ -10,11 +12,20 @@ __all__ = [
     "Act",
     "AuditEntry",
     "Batch",
+    "BatchError",
+    "Concern",
     "Connection",
     "Counter",
+    "ErrorDay",
+    "ErrorGroup",
+    "FileKind",
+    "FileRead",
     "Part",
     "Reading",
+    "Reason",
     "Refusal",
+    "RemoteFile",
+    "Result",
     "SignInLink",
     "SyncRun",
     "Transition",

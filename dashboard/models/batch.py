@@ -144,6 +144,13 @@ class Batch(models.Model):
     misses = models.PositiveSmallIntegerField(default=0)
     gone_at = models.DateTimeField(null=True)
     is_overdue = models.BooleanField(default=False)
+    # When time alone may next change what it needs attention for; None is never. See sync/concerns.py.
+    judge_at = models.DateTimeField(null=True)
+    # The error that most of its requests met, for the list's rows; written when a file of it has been read.
+    worst_error = models.ForeignKey(
+        "ErrorGroup", on_delete=models.SET_NULL, null=True, related_name="+", db_index=False
+    )
+    worst_requests = models.PositiveIntegerField(db_default=0)
     retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="retries", db_index=False)
 
     objects = BatchQuerySet.as_manager()
@@ -165,6 +172,7 @@ class Batch(models.Model):
                 condition=Q(refresh_until__isnull=False),
             ),
             models.Index(fields=["expires_at"], name="tick_overdue", condition=Q(is_open=True)),
+            models.Index(fields=["judge_at"], name="tick_judge", condition=Q(judge_at__isnull=False)),
             # Deleting a batch asks who is a retry of it.
             models.Index(fields=["retry_of"], name="delete_retried", condition=Q(retry_of__isnull=False)),
         ]

@@ -20,11 +20,13 @@ from django.db.models.functions import Coalesce, Left, NullIf
 from django.utils import timezone
 
 from dashboard.dialects.base import RemoteBatch
+from dashboard.insight.concerns import first_look
 from dashboard.insight.outcome import outcome_of
 from dashboard.models import Batch, Connection, Transition
 from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, place_of
 from dashboard.models.connection import raise_revision
 from dashboard.models.search import index_new, searchable
+from dashboard.sync.concerns import judge
 
 Source = Transition.Source
 CLAIM_LIFE = timedelta(minutes=2)
@@ -76,10 +78,11 @@ SAID = (
     "search_text",
     "is_overdue",
 )
-KEPT = ("payload", "asked_at", "revision", "unchanged_cycles", "misses", "gone_at")
+OUTCOME = SAID.index("outcome")
+KEPT = ("payload", "asked_at", "revision", "unchanged_cycles", "misses", "gone_at", "judge_at")
 ONCE = ("connection_id", "remote_id", "ordered_at", "place", "first_seen_at")
 # Given in unix seconds, as vendors do. The database makes times of them: in Python that costs ten times as much.
-SECONDS = {*TIMES, "finished_at", "refresh_until", "ordered_at"}
+SECONDS = {*TIMES, "finished_at", "refresh_until", "ordered_at", "judge_at"}
 FROM_SECONDS = {"sqlite": "datetime(%s, 'unixepoch')", "postgresql": "to_timestamp(%s)"}
 OVERWRITE = "ON CONFLICT (connection_id, remote_id) DO UPDATE SET " + ", ".join(
     f"{column} = excluded.{column}" for column in (*SAID, *KEPT)
@@ -187,10 +190,13 @@ def absorb(
             Batch.objects.filter(pk__in=unchanged).update(unchanged_cycles=F("unchanged_cycles") + 1)
         if news.new or news.changed:
             _write(connection, news)
+        judged = bool(news.to_judge) and judge(
+            connection, _known_ids(connection, news.to_judge).values(), timezone.now(), revision + 1
+        )
         columns: dict[str, Any] = dict(place or {})
         if claim:
             columns["claim_until"] = timezone.now() + CLAIM_LIFE
-        if result.changed or result.new or place:
+        if result.changed or result.new or place or judged:
             columns["revision"] = revision + 1
         if columns:
             Connection.objects.filter(pk=connection.pk).update(**columns)
@@ -210,6 +216,7 @@ class _News:
     transitions: list[tuple[str, str, str, int | None]] = field(default_factory=list)
     readings: list[RemoteBatch] = field(default_factory=list)
     tally: Tally[tuple[str, str]] = field(default_factory=Tally)
+    to_judge: list[str] = field(default_factory=list)
 
 
 def _known_ids(connection: Connection, remote_ids: Iterable[str]) -> dict[str, int]:
@@ -361,7 +368,13 @@ def _row_of(
     second = news.second if remote.created_at is None else remote.created_at
     place = place_of(connection.pk, remote.remote_id, second)
     once = (connection.pk, remote.remote_id, second, place, news.asked)
-    return (*once, *said, remote.payload, news.asked, revision, 0, 0, None)
+    judge_at = news.second
+    if news.source == Source.IMPORT:
+        has_output = bool(remote.output_file_id)
+        judge_at = first_look(remote.status, said[OUTCOME], _end_of(remote), news.second, has_output=has_output)
+    if judge_at == news.second:
+        news.to_judge.append(remote.remote_id)
+    return (*once, *said, remote.payload, news.asked, revision, 0, 0, None, judge_at or None)
 
 
 def _write(connection: Connection, news: _News) -> None:

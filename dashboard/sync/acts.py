@@ -19,6 +19,7 @@ from dashboard.models import Act, AuditEntry, Batch, Connection, Transition, Use
 from dashboard.models.batch import TERMINAL, Status
 from dashboard.models.connection import raise_revision
 from dashboard.sync.absorb import ClaimLost, absorb
+from dashboard.sync.concerns import look_again
 from dashboard.sync.vendor import KeyUnavailable, open_vendor
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ def _end(act: Act, batch: Batch) -> None:
     with transaction.atomic():
         Act.objects.filter(pk=act.pk, state__in=(State.SENDING, State.UNKNOWN)).update(**ending)
         _touch(batch)
+        look_again([batch.pk], now)
         # A vendor that asked to be left alone is: its Retry-After stands.
         calm = Connection.objects.filter(pk=batch.connection_id, failures=0)
         calm.update(hurry_until=now + HURRY, next_sync_at=now + timedelta(seconds=3))

@@ -40,7 +40,7 @@ def lose(connection_id: int, batches: BatchQuerySet, at: datetime) -> None:
         _count(connection_id, status, outcome, -number)
         _count(connection_id, status, Outcome.UNSEEN, number)
     outcome = Case(When(is_open=True, then=Value(Outcome.UNSEEN)), default=F("outcome"))
-    lost.update(gone_at=at, outcome=outcome, revision=raise_revision(connection_id))
+    lost.update(gone_at=at, outcome=outcome, judge_at=at, revision=raise_revision(connection_id))
 
 
 def _count(connection_id: int, status: str, outcome: str, more: int) -> None:

@@ -316,7 +316,7 @@ def row_of_list(row: Any) -> SafeString:
     if row.note:
         shape = "<span></span>"
         if row.note_state:
-            shape = icon("st-stale" if row.note_state == "stale" else "st-risk")
+            shape = icon(f"st-{row.note_state}")
         state = f' data-state="{row.note_state}"' if row.note_state else ""
         words = escape(row.note)
         note = f'<span class="note"{state} title="{words}">{shape}<span>{words}</span></span>'

@@ -30,6 +30,7 @@ from dashboard.sync import acts
 from dashboard.templatetags.batches import clock_words, left, now_of, percent
 from dashboard.views.batch_row import STOPPING, has_bar, requested
 from dashboard.views.batches import is_htmx
+from dashboard.views.concern_line import lines_of
 from dashboard.views.health import not_allowed
 from dashboard.views.shell import stale_connections
 
@@ -156,6 +157,8 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
     raw = pretty(bytes(found.payload))
     return {
         "batch": found,
+        "concerns": lines_of(found.concerns.filter(closed_at=None)),
+        "as_of": clock_words(found.connection.synced_at) if stale and found.connection.synced_at else "",
         "sentences": sentences(found),
         "stale": stale,
         "is_drained": stale or bool(unseen_since(found)),

@@ -7,9 +7,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from dashboard.insight.outcome import is_running, lost_with_connection, unseen_since
-from dashboard.models import Act, Batch, Connection
+from dashboard.models import Act, Batch, Connection, Reason
 from dashboard.models.batch import Outcome, Status
 from dashboard.templatetags.batches import clock_words, short_endpoint
+from dashboard.views.concern_line import Note, notes_of
 
 # Never payload or search_text: they are most of a row's bytes.
 SHOWN_COLUMNS = (
@@ -56,9 +57,9 @@ class Row:
 def rows_of(batches: list[Batch], names: dict[int, str], stale: dict[int, datetime | None]) -> list[Row]:
     """`names` are those of the connections that are kept."""
     names = names | give_removed(batches, names)
-    acts = acts_of(batches)
+    acts, concerns = acts_of(batches), notes_of(batches)
     base = reverse("batches")  # a batch stands below the list; resolving fifty addresses takes a while
-    return [row_of(base, batch, names, stale, acts.get(batch.pk)) for batch in batches]
+    return [row_of(base, batch, names, stale, acts.get(batch.pk), concerns.get(batch.pk)) for batch in batches]
 
 
 def give_removed(batches: list[Batch], names: dict[int, str]) -> dict[int, str]:
@@ -88,19 +89,28 @@ def requested(act: Act) -> str:
     return _("cancel requested by %(who)s, %(time)s") % said
 
 
-def row_of(base: str, batch: Batch, names: dict[int, str], stale: dict[int, datetime | None], act: Act | None) -> Row:
+def row_of(
+    base: str,
+    batch: Batch,
+    names: dict[int, str],
+    stale: dict[int, datetime | None],
+    act: Act | None,
+    concern: Note | None,
+) -> Row:
     is_stale = batch.connection_id in stale and is_running(batch)
     note, note_state = "", ""
     if unseen_since(batch):
         note = unseen_words(batch)
     elif batch.gone_at:
         note = _("not visible since %(time)s") % {"time": clock_words(batch.gone_at)}
-    elif act:
+    elif act and not (concern and concern.reason == Reason.CANCEL_STUCK):
         note = requested(act)
     elif is_stale:
         synced_at = stale[batch.connection_id]
         note = _("as of %(time)s") % {"time": clock_words(synced_at)} if synced_at else _("import not finished")
         note_state = "stale"
+    elif concern:
+        note, note_state = concern.words, concern.state
     elif batch.is_overdue and is_running(batch):
         note, note_state = _("overdue, not called expired"), "risk"
     error = "" if batch.is_open else first_error(batch)

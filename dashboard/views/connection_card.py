@@ -1,11 +1,12 @@
 """What the connections page says about one connection, and the sentence above them all."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 from urllib.parse import urlsplit
 
+from django.db.models import Count
 from django.template.defaultfilters import truncatechars
 from django.utils import timezone
 from django.utils.formats import number_format
@@ -13,10 +14,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.insight.causes import cause_of, told
+from dashboard.insight.concerns import NOTICES
 from dashboard.insight.pulse import health_of
 from dashboard.insight.syncs import Hour, Tally, hour_of, hours_of, tallies_of
-from dashboard.models import Connection, Refusal
+from dashboard.models import Concern, Connection, Reason, Refusal
 from dashboard.templatetags.batches import clock_words, duration
+from dashboard.views.concern_line import Line, lines_of_connections
 
 Health = Connection.Health
 REFUSALS_SHOWN = 20
@@ -72,11 +75,12 @@ class Card:
     hour: Hour
     tally: Tally
     refused: tuple[Refused, ...]  # all that are kept, the latest first
+    concerns: tuple[Line, ...] = ()
+    needs: int = 0  # how many of its batches need attention
 
-    @classmethod
-    def of(cls, connection: Connection, now: datetime) -> Self:
-        only = [connection]
-        return cls.made(connection, now, hours_of(only, now), tallies_of(only), refused_of(only))
+    @staticmethod
+    def of(connection: Connection, now: datetime) -> "Card":
+        return cards_of([connection], now)[0]
 
     @classmethod
     def made(
@@ -99,6 +103,16 @@ class Card:
             tally=tallies.get(connection.pk, Tally()),
             refused=tuple(refused.get(connection.pk, ())),
         )
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether a concern says the cause already."""
+        return any(line.concern.reason == Reason.CONNECTION_FAILING for line in self.concerns)
+
+    @property
+    def says_cause(self) -> bool:
+        """Whether there is more to say of a failure than its concern does: the cause, or the vendor's words."""
+        return bool(self.cause and (self.connection.error_words or not self.is_failing))
 
     @property
     def host(self) -> str:
@@ -191,9 +205,21 @@ class Card:
 
 
 def cards_of(connections: list[Connection], now: datetime) -> list[Card]:
-    """Every card, with three queries whatever their number."""
+    """Every card, with five queries whatever their number."""
     hours, tallies, refused = hours_of(connections, now), tallies_of(connections), refused_of(connections)
-    return [Card.made(connection, now, hours, tallies, refused) for connection in connections]
+    return with_concerns([Card.made(connection, now, hours, tallies, refused) for connection in connections])
+
+
+def with_concerns(cards: list[Card]) -> list[Card]:
+    """What each needs attention for, and how many of its batches do."""
+    pks = [card.connection.pk for card in cards]
+    lines = lines_of_connections(pks)
+    rows = Concern.objects.open().filter(batch__isnull=False, connection__in=pks).exclude(reason__in=NOTICES)
+    needs = dict(rows.values_list("connection_id").annotate(Count("batch", distinct=True)))
+    return [
+        replace(card, concerns=tuple(lines.get(card.connection.pk, ())), needs=needs.get(card.connection.pk, 0))
+        for card in cards
+    ]
 
 
 def refused_of(connections: Iterable[Connection]) -> dict[int, list[Refused]]:

@@ -22,7 +22,7 @@ from dashboard.insight.pulse import Pulse
 from dashboard.middleware import client_address, polled_by, pulse_of
 from dashboard.models import AuditEntry, Batch, Connection
 from dashboard.models.connection import ConnectionQuerySet, reading_again
-from dashboard.sync import absorb, sight
+from dashboard.sync import absorb, concerns, sight
 from dashboard.sync.probe import Finding, probe
 from dashboard.views.batches import is_htmx
 from dashboard.views.connection_card import Card, cards_of, lede_of
@@ -218,6 +218,7 @@ def retire(connection: Connection) -> None:
             revision=F("revision") + 1,
         )
         sight.lose(connection.pk, Batch.objects.filter(connection=connection).open(), now)
+        concerns.close_all(connection, now)
 
 
 def drop_history(connection: Connection) -> None:

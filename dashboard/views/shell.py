@@ -18,6 +18,7 @@ from dashboard.insight.ticks import ticks
 from dashboard.middleware import pulse_of
 from dashboard.models import Connection, Part
 from dashboard.templatetags.batches import clock_words, number
+from dashboard.views.concern_line import needs_of
 
 Health = Connection.Health
 CADENCES = (5, 15, 60)
@@ -92,7 +93,11 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "role": ROLE_NAMES.get(role, ""),
         "can_cancel": user.has_perm(CANCEL),
         "can_connect": user.has_perm(CONNECT),
-        "nav_counts": {"batches": taken.count(), "connections": len(taken.beats)},
+        "nav_counts": {
+            "batches": taken.count(),
+            "attention": needs_of(user, taken.token).of(),
+            "connections": len(taken.beats),
+        },
         "signs": signs[:BEATS_SHOWN],
         "signs_left": max(0, len(signs) - BEATS_SHOWN),
         "strips": strips_of(taken),
