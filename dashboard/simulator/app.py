@@ -198,7 +198,7 @@ def _file(world: World, request: Request) -> Response:
 def _content(world: World, request: Request) -> Response:
     described = _file(world, request)
     found = read_file_id(request.id, world.key)
-    if described.status != 200 or not found:
+    if described.status != 200 or not found or not isinstance(described.body, bytes):
         return described
     kind, number = found
     life = None if kind == "upload" else world.numbered(number)

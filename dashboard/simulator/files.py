@@ -195,7 +195,7 @@ def _refused(life: Life, n: int, written: int) -> str:
     unique = _request_id(life, n)[10:]
     if life.line_bytes:
         form = _form(refusal, life.line_bytes, len(_custom_id(life, n)))
-        return form % (unique, _custom_id(life, n), unique[::-1], unique, n * 7919 % 100_000)
+        return form % (unique, _custom_id(life, n), unique[::-1], n * 7919 % 100_000)
     return _told(refusal, unique, _custom_id(life, n), _request_id(life, ~n)[10:], refusal.message)
 
 
@@ -212,8 +212,8 @@ def _told(refusal: Refusal, unique: str, custom_id: str, request_id: str, messag
 def _form(refusal: Refusal, length: int, id_length: int) -> str:
     """A line of so many bytes, to be filled in: made once, because a file has a hundred megabytes of these."""
     # As vendors do who repeat the request in the error; every number is another one.
-    message = f"{refusal.message} (request %s, %05d tokens) "
-    fixed = len(_told(refusal, "", "", "", message)) - len("%s%05d") + 3 * 32 + 5 + id_length
+    message = f"{refusal.message} Your request had %05d tokens: "
+    fixed = len(_told(refusal, "", "", "", message)) - len("%05d") + 2 * 32 + 5 + id_length
     padding = (_REPEATED * (length // len(_REPEATED) + 1))[: length - fixed]
     return _told(refusal, "%s", "%s", "%s", message + padding)
 
