@@ -134,7 +134,7 @@ class Batch(models.Model):
     first_seen_at = models.DateTimeField()
     # The connection's revision that last changed this row.
     revision = models.PositiveBigIntegerField()
-    # Cycles in which the list showed it open and unchanged; see pull.py on lists that are stale.
+    # Cycles in which the list showed it open and unchanged; see cycle.py on lists that are stale.
     unchanged_cycles = models.PositiveSmallIntegerField(default=0)
     # Retrieves in a row that answered 404; after three it is "no longer visible with this key".
     misses = models.PositiveSmallIntegerField(default=0)
@@ -154,7 +154,7 @@ class Batch(models.Model):
             models.Index(fields=["outcome", "-place", "connection"], name="list_of_outcome"),
             models.Index(fields=["-finished_at", "-id"], name="list_by_finish"),
             models.Index(fields=["-requests_failed", "-id"], name="list_by_failed", condition=Q(requests_failed__gt=0)),
-            # pull.py asks which batches to refresh in every cycle of every connection.
+            # cycle.py asks which batches to refresh in every cycle of every connection.
             models.Index(
                 fields=["connection", "refresh_until"],
                 name="pull_to_refresh",

@@ -76,7 +76,7 @@ class Connection(models.Model):
     retired_at = models.DateTimeField(null=True, editable=False)
     made_at = models.DateTimeField(auto_now_add=True)
 
-    # Learned about the vendor by pull.py.
+    # Learned about the vendor by syncs.
     list_is_stale = models.BooleanField(default=False, editable=False)
     list_lacks_counts = models.BooleanField(default=False, editable=False)
     clock_offset = models.FloatField(null=True, editable=False)  # seconds the vendor's clock is ahead of ours

@@ -1,0 +1,141 @@
+"""One cycle: what is new and what is open, in as few requests as that takes.
+
+It asks for the newest page; goes on while pages hold batches we have not met; then brings the open ones that those
+pages did not show, one by one or by paging further, whichever costs fewer requests.
+"""
+
+import logging
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from dashboard.dialects.base import RemotePage, VendorError
+from dashboard.models import Batch, Connection
+from dashboard.sync.absorb import absorb
+from dashboard.sync.paging import PAGE, Pages, Source, Sync, take
+
+logger = logging.getLogger(__name__)
+
+MISSES_UNTIL_GONE = 3
+
+
+def cycle(sync: Sync) -> None:
+    """What is new and what is open, in as few requests as that takes."""
+    connection, pages, cursor = sync.connection, Pages(), None
+    wanted = dict(
+        Batch.objects.filter(connection=connection)
+        .to_refresh(timezone.now())
+        .order_by("-place")
+        .values_list("remote_id", "ordered_at")
+    )
+    while True:
+        page, asked_at = sync.ask_page(cursor)
+        absorbed = take(sync, [page], asked_at, Source.POLL)
+        cursor = pages.following(page)
+        if cursor is None:
+            break
+        sync.check_stop()
+        # Newest first: once a page holds nothing new, nothing older is new either. A full walk catches exceptions.
+        if not absorbed.new and not _paging_pays(connection, page, _unseen(sync, wanted)):
+            break
+    sync.run.error_words = pages.lied
+    alone = connection.list_is_stale or connection.list_lacks_counts
+    unseen = list(wanted) if alone else _unseen(sync, wanted)
+    for remote_id in unseen:
+        sync.check_stop()
+        _ask_one(sync, remote_id)
+    for remote_id in sync.suspects:
+        if remote_id not in unseen:
+            sync.check_stop()
+            _verify_list(sync, remote_id)
+    if sync.failed_alone is not None and not sync.retrieved:
+        # One that fails is that batch's matter; when all do it is the vendor's, and nothing here is fresh.
+        raise sync.failed_alone
+
+
+def _unseen(sync: Sync, wanted: dict[str, datetime]) -> list[str]:
+    return [remote_id for remote_id in wanted if remote_id not in sync.seen_ids]
+
+
+def _paging_pays(connection: Connection, page: RemotePage, unseen: list[str]) -> bool:
+    """Whether going on by pages brings the unseen open batches in fewer requests than asking for each."""
+    if len(unseen) < 2 or not page.batches:
+        return False
+    oldest = page.batches[-1].created_at
+    if oldest is None:
+        return False
+    older = Batch.objects.filter(connection=connection, place__lt=(oldest + 1) << 30).order_by("-place")
+    # More pages than batches never pay, so no more rows than that are looked at.
+    ahead = older.values_list("remote_id", flat=True)[: PAGE * len(unseen)]
+    wanted = set(unseen)
+    found = 0
+    for position, remote_id in enumerate(ahead):
+        found += remote_id in wanted
+        pages = position // PAGE + 1
+        if found > pages:
+            return True
+    return False
+
+
+def _ask_one(sync: Sync, remote_id: str) -> None:
+    """Retrieve one batch. A vendor that fails for this one batch alone must not stop the others."""
+    sync.hold()
+    asked_at = timezone.now()
+    sync.run.requests += 1
+    try:
+        remote = sync.vendor.retrieve(remote_id)
+    except VendorError as error:
+        if error.kind == "not_found":
+            sync.retrieved += 1
+            _missed(sync, remote_id, asked_at)
+        elif error.kind in {"server_error", "not_json", "not_a_batch_api", "wrong_batch", "refused", "too_large"}:
+            logger.warning("%s: batch %s could not be read: %s", sync.connection, remote_id[:80], error)
+            sync.run.refused += 1
+            sync.failed_alone = error
+        else:
+            raise
+        return
+    sync.retrieved += 1
+    absorbed = absorb(sync.connection, [remote], asked_at=asked_at, source=Source.POLL, claim=sync.claim)
+    sync.run.changed += absorbed.changed
+    sync.run.seen += 1
+
+
+def _missed(sync: Sync, remote_id: str, asked_at: datetime) -> None:
+    """One 404 is not "gone": vendors flap. Three in a row are, and the row stays."""
+    with transaction.atomic():
+        # The connection first, as absorb does: two orders would be a deadlock.
+        Connection.objects.select_for_update().get(pk=sync.connection.pk)
+        row = Batch.objects.get(connection=sync.connection, remote_id=remote_id)
+        row.misses += 1
+        columns: dict[str, object] = {"misses": row.misses}
+        if row.misses >= MISSES_UNTIL_GONE and row.gone_at is None:
+            Connection.objects.filter(pk=sync.connection.pk).update(revision=F("revision") + 1)
+            revision = Connection.objects.values_list("revision", flat=True).get(pk=sync.connection.pk)
+            columns |= {"gone_at": asked_at, "revision": revision}
+        Batch.objects.filter(pk=row.pk).update(**columns)
+
+
+def _verify_list(sync: Sync, remote_id: str) -> None:
+    """Ask the batch itself, once, after the list has shown it open and unchanged for three cycles."""
+    before = _state(sync, remote_id)
+    _ask_one(sync, remote_id)
+    after = _state(sync, remote_id)
+    if before == after:
+        return
+    lacks_counts = before[0] == after[0] and before[1:] == (None, None, None)
+    columns = {"list_lacks_counts" if lacks_counts else "list_is_stale": True}
+    logger.info(
+        "%s: its list does not show what its batches do; they are asked one by one from now on", sync.connection
+    )
+    Connection.objects.filter(pk=sync.connection.pk).update(**columns, revision=F("revision") + 1)
+
+
+def _state(sync: Sync, remote_id: str) -> tuple[object, ...]:
+    return (
+        Batch.objects.filter(connection=sync.connection, remote_id=remote_id)
+        .values_list("status", "requests_total", "requests_completed", "requests_failed")
+        .get()
+    )

@@ -1,0 +1,177 @@
+"""Which requests a cycle makes, and what of a vendor's manners is survived."""
+
+from collections.abc import Callable
+
+import pytest
+
+from dashboard.models import Batch
+from tests.sync.conftest import Vendor
+
+VendorOf = Callable[..., Vendor]
+
+
+def test_idle_account_costs_one_request_a_cycle(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(1_000)
+    vendor.pull()
+    vendor.requests()
+    revision = vendor.connection.revision
+    for _ in range(3):
+        run = vendor.pull()
+        assert (run.requests, run.changed) == (1, 0)
+        assert len(vendor.requests()) == 1
+    assert vendor.connection.revision == revision
+
+
+@pytest.mark.parametrize(
+    ("positions", "most"),
+    [(range(0, 500, 10), 7), (range(0, 5_000, 100), 52), ([4_999], 2), (range(50), 1)],
+    ids=["among the newest 500", "scattered", "one far back", "all on page one"],
+)
+def test_open_batches_are_refreshed_in_as_few_requests_as_that_takes(
+    vendor_of: VendorOf, positions: range | list[int], most: int
+) -> None:
+    vendor = vendor_of(5_000, open_positions=list(positions))
+    vendor.pull()
+    vendor.clock.ahead += 3_600
+    run = vendor.pull()
+    assert run.requests <= most
+    assert run.changed == len(positions)
+
+
+def test_batches_move_and_their_history_is_kept(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(60, open=6, speed=20.0)
+    vendor.pull()
+    opened = list(Batch.objects.open())
+    assert opened
+    for _ in range(30):
+        vendor.clock.ahead += 60
+        vendor.pull()
+    ended = [batch for batch in Batch.objects.filter(pk__in=[batch.pk for batch in opened]) if not batch.is_open]
+    assert ended
+    assert Batch.objects.count() > 60
+    for batch in ended:
+        steps = list(batch.transitions.order_by("pk"))
+        assert steps[-1].new_status == batch.status
+        assert [step.old_status for step in steps][1:] == [step.new_status for step in steps][:-1]
+        last = batch.readings.order_by("pk").last()
+        assert last is not None
+        assert (last.completed, last.failed) == (batch.requests_completed, batch.requests_failed)
+
+
+@pytest.mark.parametrize("lie", ["loop", "empty_more", "restart"])
+def test_paging_that_lies_ends(vendor_of: VendorOf, lie: str) -> None:
+    vendor = vendor_of(500)
+    vendor.world.faults.add(lie)
+    assert vendor.pull().ending == "good"
+    assert len(vendor.requests()) < 15
+    assert vendor.connection.imported_at
+    assert vendor.pull().ending == "good"
+
+
+def test_a_record_that_cannot_be_read_never_costs_its_page(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(100)
+    vendor.world.faults.add("bad_records")
+    run = vendor.pull()
+    assert run.ending == "good"
+    assert run.refused > 0
+    assert run.seen + run.refused == 100
+    assert vendor.connection.refusals.count() > 0
+    times = vendor.connection.refusals.get(pk=vendor.connection.refusals.first().pk).times  # type: ignore[union-attr]
+    vendor.pull()
+    assert vendor.connection.refusals.first().times == times + 1  # type: ignore[union-attr]
+
+
+def test_odd_fields_never_cost_a_record(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(100)
+    vendor.world.faults.add("odd_fields")
+    assert vendor.pull().seen == 100
+    odd = [batch for batch in Batch.objects.all() if batch.oddities]
+    assert odd
+    assert all(batch.ordered_at for batch in odd)
+
+
+def test_camel_case_is_read_alike(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(100)
+    vendor.pull()
+    columns = ["remote_id", "outcome", "requests_total", "created_at", "finished_at", "input_file_id", "name"]
+    before = list(Batch.objects.order_by("remote_id").values_list(*columns))
+    vendor.world.faults.add("camel_case")
+    run = vendor.pull()
+    assert run.changed == 0
+    assert list(Batch.objects.order_by("remote_id").values_list(*columns)) == before
+
+
+def test_a_list_that_never_moves_is_found_out(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(50, open_positions=[3])
+    vendor.world.faults.add("stale_list")
+    vendor.pull()
+    for _ in range(5):
+        vendor.clock.ahead += 600
+        vendor.pull()
+    assert vendor.connection.list_is_stale
+    before = Batch.objects.open().get().requests_completed
+    vendor.clock.ahead += 3_600
+    vendor.pull()
+    after = Batch.objects.open().get().requests_completed
+    assert before is not None
+    assert after is not None
+    assert after > before
+
+
+def test_a_list_without_counts_is_found_out(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(50, open_positions=[3])
+    vendor.world.faults.add("list_lacks_counts")
+    vendor.pull()
+    assert Batch.objects.open().get().requests_total is None
+    for _ in range(4):
+        vendor.pull()
+    assert vendor.connection.list_lacks_counts
+    vendor.clock.ahead += 3_600
+    vendor.pull()
+    assert Batch.objects.open().get().requests_total == 50_000
+
+
+def test_one_miss_is_not_gone_and_three_are(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(300, open_positions=[250])
+    vendor.pull()
+    batch = Batch.objects.open().get()
+    vendor.world.faults.add("vanish", batch.remote_id)
+    for misses in (1, 2):
+        vendor.pull()
+        batch.refresh_from_db()
+        assert (batch.misses, batch.gone_at) == (misses, None)
+    revision = vendor.connection.revision
+    vendor.pull()
+    batch.refresh_from_db()
+    assert batch.gone_at
+    assert batch.revision > revision
+    assert vendor.connection.revision >= batch.revision
+    assert vendor.pull().requests == 1, "what is gone is not asked for in every cycle"
+    assert vendor.connection.batches.count() == 300, "the list never shrinks"
+
+
+def test_a_batch_that_fails_alone_does_not_stop_the_others(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(600, open_positions=[250, 450])
+    vendor.pull()
+    vendor.clock.ahead += 3_600
+    vendor.world.faults.add("server_error", 500, only="retrieve", count=1)
+    run = vendor.pull()
+    assert run.ending == "good"
+    assert run.changed == 1
+
+
+def test_a_list_without_counts_never_erases_what_is_known(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(50)
+    vendor.pull()
+    before = list(Batch.objects.order_by("pk").values_list("outcome", "requests_total", "requests_completed"))
+    vendor.world.faults.add("list_lacks_counts")
+    vendor.pull()
+    assert list(Batch.objects.order_by("pk").values_list("outcome", "requests_total", "requests_completed")) == before
+
+
+def test_when_every_batch_fails_alone_the_connection_does(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(600, open_positions=[250, 450])
+    vendor.pull()
+    vendor.world.faults.add("server_error", 503, only="retrieve")
+    run = vendor.pull()
+    assert (run.ending, run.error_kind) == ("failed", "server_error")
