@@ -38,7 +38,7 @@ TERMINAL = (Status.COMPLETED.value, Status.FAILED.value, Status.EXPIRED.value, S
 
 
 class Outcome(models.TextChoices):
-    """What became of a batch, from status and counts together; computed by insight/outcome.py alone."""
+    """What became of a batch, from status and counts together; computed by insight/outcome.py."""
 
     OPEN = "open", _("Running")
     SUCCEEDED = "succeeded", _("Succeeded")
@@ -51,6 +51,8 @@ class Outcome(models.TextChoices):
     NO_REQUESTS = "no_requests", _("No requests")
     UNCOUNTED = "uncounted", _("Completed, counts not reported")
     UNKNOWN = "unknown", _("Unknown")
+    # Open when last seen, and nobody can see it now. Set by sync/sight.py: it does not follow from the batch itself.
+    UNSEEN = "unseen", _("No longer visible")
 
 
 def place_of(connection_id: int, remote_id: str, ordered_at: int) -> int:
@@ -136,7 +138,8 @@ class Batch(models.Model):
     revision = models.PositiveBigIntegerField()
     # Cycles in which the list showed it open and unchanged; see cycle.py on lists that are stale.
     unchanged_cycles = models.PositiveSmallIntegerField(default=0)
-    # Retrieves in a row that answered 404; after three it is "no longer visible with this key".
+    # Retrieves in a row that answered 404; after three it is "no longer visible with this key", as is what was open
+    # when its connection was removed.
     misses = models.PositiveSmallIntegerField(default=0)
     gone_at = models.DateTimeField(null=True)
     is_overdue = models.BooleanField(default=False)

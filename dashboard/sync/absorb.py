@@ -106,7 +106,7 @@ BEGAN = {
 
 
 class ClaimLost(Exception):
-    """Somebody else syncs this connection now; nothing of this page was written."""
+    """Somebody else syncs this connection now, or it was removed; nothing of this page was written."""
 
 
 @dataclass(slots=True)
@@ -147,7 +147,7 @@ def absorb(
     result, news = Absorbed(), _News(asked_at, source, moment, moment(asked_at))
     with transaction.atomic():
         # The connection's row is locked first, so that absorbs of one connection never interleave.
-        held = Connection.objects.select_for_update().filter(pk=connection.pk)
+        held = Connection.objects.kept().select_for_update().filter(pk=connection.pk)
         if claim:
             held = held.filter(claim_token=claim)
         revision = held.values_list("revision", flat=True).first()
@@ -163,8 +163,12 @@ def absorb(
             result.new += 1
         unchanged = []
         for old in known:
-            # A list that is known not to show what its batches do has no say on a batch that we can ask itself.
-            if old.asked_at > asked_at or (from_list and (connection.list_is_stale or connection.list_lacks_counts)):
+            if old.asked_at > asked_at:
+                continue
+            if from_list and (connection.list_is_stale or connection.list_lacks_counts):
+                # A list that is known not to show what its batches do has no say on a batch that we can ask itself.
+                if old.gone_at:
+                    result.suspects.append(old.remote_id)
                 continue
             remote = by_id[old.remote_id]
             if from_list and not old.is_open and remote.status not in TERMINAL:

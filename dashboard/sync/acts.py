@@ -96,7 +96,7 @@ def _send(act: Act, batch: Batch) -> None:
     except KeyUnavailable as error:
         act.state, act.error_kind = State.REFUSED, error.kind
     except ClaimLost:
-        logger.warning("%s was deleted while %s was being cancelled", connection, batch.remote_id[:80])
+        logger.warning("%s was removed while %s was being cancelled", connection, batch.remote_id[:80])
     _end(act, batch)
 
 

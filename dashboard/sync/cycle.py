@@ -7,7 +7,6 @@ pages did not show, one by one or by paging further, whichever costs fewer reque
 import logging
 from datetime import datetime
 
-from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -15,10 +14,9 @@ from dashboard.dialects.base import RemotePage, VendorError
 from dashboard.models import Batch, Connection
 from dashboard.sync.absorb import absorb
 from dashboard.sync.paging import PAGE, Pages, Source, Sync, take
+from dashboard.sync.sight import missed
 
 logger = logging.getLogger(__name__)
-
-MISSES_UNTIL_GONE = 3
 
 
 def cycle(sync: Sync) -> None:
@@ -89,7 +87,7 @@ def _ask_one(sync: Sync, remote_id: str) -> None:
     except VendorError as error:
         if error.kind == "not_found":
             sync.retrieved += 1
-            _missed(sync, remote_id, asked_at)
+            missed(sync.connection, remote_id, asked_at, sync.claim)
         elif error.kind in {"server_error", "not_json", "not_a_batch_api", "wrong_batch", "refused", "too_large"}:
             logger.warning("%s: batch %s could not be read: %s", sync.connection, remote_id[:80], error)
             sync.run.refused += 1
@@ -101,21 +99,6 @@ def _ask_one(sync: Sync, remote_id: str) -> None:
     absorbed = absorb(sync.connection, [remote], asked_at=asked_at, source=Source.POLL, claim=sync.claim)
     sync.run.changed += absorbed.changed
     sync.run.seen += 1
-
-
-def _missed(sync: Sync, remote_id: str, asked_at: datetime) -> None:
-    """One 404 is not "gone": vendors flap. Three in a row are, and the row stays."""
-    with transaction.atomic():
-        # The connection first, as absorb does: two orders would be a deadlock.
-        Connection.objects.select_for_update().get(pk=sync.connection.pk)
-        row = Batch.objects.get(connection=sync.connection, remote_id=remote_id)
-        row.misses += 1
-        columns: dict[str, object] = {"misses": row.misses}
-        if row.misses >= MISSES_UNTIL_GONE and row.gone_at is None:
-            Connection.objects.filter(pk=sync.connection.pk).update(revision=F("revision") + 1)
-            revision = Connection.objects.values_list("revision", flat=True).get(pk=sync.connection.pk)
-            columns |= {"gone_at": asked_at, "revision": revision}
-        Batch.objects.filter(pk=row.pk).update(**columns)
 
 
 def _verify_list(sync: Sync, remote_id: str) -> None:

@@ -131,25 +131,6 @@ def test_a_list_without_counts_is_found_out(vendor_of: VendorOf) -> None:
     assert Batch.objects.open().get().requests_total == 50_000
 
 
-def test_one_miss_is_not_gone_and_three_are(vendor_of: VendorOf) -> None:
-    vendor = vendor_of(300, open_positions=[250])
-    vendor.pull()
-    batch = Batch.objects.open().get()
-    vendor.world.faults.add("vanish", batch.remote_id)
-    for misses in (1, 2):
-        vendor.pull()
-        batch.refresh_from_db()
-        assert (batch.misses, batch.gone_at) == (misses, None)
-    revision = vendor.connection.revision
-    vendor.pull()
-    batch.refresh_from_db()
-    assert batch.gone_at
-    assert batch.revision > revision
-    assert vendor.connection.revision >= batch.revision
-    assert vendor.pull().requests == 1, "what is gone is not asked for in every cycle"
-    assert vendor.connection.batches.count() == 300, "the list never shrinks"
-
-
 def test_a_batch_that_fails_alone_does_not_stop_the_others(vendor_of: VendorOf) -> None:
     vendor = vendor_of(600, open_positions=[250, 450])
     vendor.pull()
