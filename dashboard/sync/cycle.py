@@ -5,7 +5,6 @@ pages did not show, one by one or by paging further, whichever costs fewer reque
 """
 
 import logging
-from datetime import datetime
 
 from django.db.models import F
 from django.utils import timezone
@@ -26,8 +25,11 @@ def cycle(sync: Sync) -> None:
         Batch.objects.filter(connection=connection)
         .to_refresh(timezone.now())
         .order_by("-place")
-        .values_list("remote_id", "ordered_at")
+        .values_list("remote_id", "place")
     )
+    # Then pages say nothing about open batches: those are asked one by one, however many there are.
+    alone = connection.list_is_stale or connection.list_lacks_counts
+    ahead = 0  # pages worth reading for the open batches that they hold
     while True:
         page, asked_at = sync.ask_page(cursor)
         absorbed = take(sync, [page], asked_at, Source.POLL)
@@ -35,17 +37,20 @@ def cycle(sync: Sync) -> None:
         if cursor is None:
             break
         sync.check_stop()
+        ahead = max(0, ahead - 1)
         # Newest first: once a page holds nothing new, nothing older is new either. A full walk catches exceptions.
-        if not absorbed.new and not _paging_pays(connection, page, _unseen(sync, wanted)):
-            break
+        if not absorbed.new and not ahead:
+            unseen = [place for remote_id, place in wanted.items() if remote_id not in sync.seen_ids]
+            ahead = 0 if alone else _pages_that_pay(connection, page, unseen)
+            if not ahead:
+                break
     sync.run.error_words = pages.lied
-    alone = connection.list_is_stale or connection.list_lacks_counts
-    unseen = list(wanted) if alone else _unseen(sync, wanted)
-    for remote_id in unseen:
+    asked = [remote_id for remote_id in wanted if alone or remote_id not in sync.seen_ids]
+    for remote_id in asked:
         sync.check_stop()
         _ask_one(sync, remote_id)
     for remote_id in sync.suspects:
-        if remote_id not in unseen:
+        if remote_id not in asked:
             sync.check_stop()
             _verify_list(sync, remote_id)
     if sync.failed_alone is not None and not sync.retrieved:
@@ -53,28 +58,27 @@ def cycle(sync: Sync) -> None:
         raise sync.failed_alone
 
 
-def _unseen(sync: Sync, wanted: dict[str, datetime]) -> list[str]:
-    return [remote_id for remote_id in wanted if remote_id not in sync.seen_ids]
+def _pages_that_pay(connection: Connection, page: RemotePage, unseen: list[int]) -> int:
+    """How many pages to read behind this one, so that the open batches at these places cost the fewest requests.
 
-
-def _paging_pays(connection: Connection, page: RemotePage, unseen: list[str]) -> bool:
-    """Whether going on by pages brings the unseen open batches in fewer requests than asking for each."""
-    if len(unseen) < 2 or not page.batches:
-        return False
-    oldest = page.batches[-1].created_at
+    0 when asking for each of them alone is as cheap. Looks at one row of ours for each page, the last one on it.
+    """
+    oldest = page.batches[-1].created_at if page.batches else None
     if oldest is None:
-        return False
-    older = Batch.objects.filter(connection=connection, place__lt=(oldest + 1) << 30).order_by("-place")
-    # More pages than batches never pay, so no more rows than that are looked at.
-    ahead = older.values_list("remote_id", flat=True)[: PAGE * len(unseen)]
-    wanted = set(unseen)
-    found = 0
-    for position, remote_id in enumerate(ahead):
-        found += remote_id in wanted
-        pages = position // PAGE + 1
-        if found > pages:
-            return True
-    return False
+        return 0
+    end = (oldest + 1) << 30
+    places = sorted((place for place in unseen if place < end), reverse=True)
+    rows = Batch.objects.filter(connection=connection).order_by("-place").values_list("place", flat=True)
+    best = saved = found = depth = 0
+    # However dense they stand, no page further on saves more than this.
+    while len(places) - (depth + 1) > saved and found < len(places):
+        depth += 1
+        end = next(iter(rows.filter(place__lt=end)[PAGE - 1 : PAGE]), 0)
+        while found < len(places) and places[found] >= end:
+            found += 1
+        if found - depth > saved:
+            best, saved = depth, found - depth
+    return best
 
 
 def _ask_one(sync: Sync, remote_id: str) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 import pytest
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
 
-from dashboard.models import Batch
+from dashboard.models import Batch, Connection
 from tests.sync.conftest import Vendor
 
 VendorOf = Callable[..., Vendor]
@@ -24,8 +26,22 @@ def test_idle_account_costs_one_request_a_cycle(vendor_of: VendorOf) -> None:
 
 @pytest.mark.parametrize(
     ("positions", "most"),
-    [(range(0, 500, 10), 7), (range(0, 5_000, 100), 52), ([4_999], 2), (range(50), 1)],
-    ids=["among the newest 500", "scattered", "one far back", "all on page one"],
+    [
+        (range(0, 500, 10), 7),
+        (range(0, 5_000, 100), 52),
+        ([4_999], 2),
+        (range(50), 1),
+        (range(2_000, 2_200), 23),
+        ([*range(0, 300, 2), *range(4_000, 4_010)], 14),
+    ],
+    ids=[
+        "among the newest 500",
+        "scattered",
+        "one far back",
+        "all on page one",
+        "many far back",
+        "many and a few far back",
+    ],
 )
 def test_open_batches_are_refreshed_in_as_few_requests_as_that_takes(
     vendor_of: VendorOf, positions: range | list[int], most: int
@@ -36,6 +52,26 @@ def test_open_batches_are_refreshed_in_as_few_requests_as_that_takes(
     run = vendor.pull()
     assert run.requests <= most
     assert run.changed == len(positions)
+
+
+def test_a_list_that_proves_nothing_is_not_paged_through(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(500, open_positions=range(100, 150))
+    vendor.pull()
+    Connection.objects.update(list_is_stale=True)
+    vendor.requests()
+    vendor.pull()
+    asked = vendor.requests()
+    assert len(asked) == 51
+    assert len([path for path in asked if "?limit" in path]) == 1
+
+
+def test_thousands_of_open_batches_are_placed_without_reading_all_rows(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(4_000, open_positions=range(0, 4_000, 2))
+    vendor.pull()
+    with CaptureQueriesContext(database) as captured:
+        assert vendor.pull().requests == 40
+    looks = [query["sql"] for query in captured if "LIMIT 1 OFFSET 99" in query["sql"]]
+    assert 0 < len(looks) <= 40
 
 
 def test_batches_move_and_their_history_is_kept(vendor_of: VendorOf) -> None:
