@@ -79,6 +79,7 @@ class Connection(models.Model):
     # Learned about the vendor by syncs.
     list_is_stale = models.BooleanField(default=False, editable=False)
     list_lacks_counts = models.BooleanField(default=False, editable=False)
+    list_is_oldest_first = models.BooleanField(default=False, editable=False)  # new batches come at its end
     clock_offset = models.FloatField(null=True, editable=False)  # seconds the vendor's clock is ahead of ours
 
     # Whoever holds the token is syncing; absorb refuses to write for any other. Renewed with every page.
@@ -150,6 +151,7 @@ def reading_again() -> dict[str, Any]:
         "walk_cursor": "",
         "list_is_stale": False,
         "list_lacks_counts": False,
+        "list_is_oldest_first": False,
         "clock_offset": None,
         "claim_token": "",
         "claim_until": None,

@@ -1,7 +1,8 @@
 """One cycle: what is new and what is open, in as few requests as that takes.
 
 It asks for the newest page; goes on while pages hold batches we have not met; then brings the open ones that those
-pages did not show, one by one or by paging further, whichever costs fewer requests.
+pages did not show, one by one or by paging further, whichever costs fewer requests. Of a list that begins with the
+oldest it asks for what has come at the end.
 """
 
 import logging
@@ -12,7 +13,7 @@ from django.utils import timezone
 from dashboard.dialects.base import RemotePage, VendorError
 from dashboard.models import Batch, Connection
 from dashboard.sync.absorb import absorb
-from dashboard.sync.paging import PAGE, Pages, Source, Sync, take
+from dashboard.sync.paging import PAGE, Pages, Source, Sync, began_again, take
 from dashboard.sync.sight import missed
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 def cycle(sync: Sync) -> None:
     """What is new and what is open, in as few requests as that takes."""
-    connection, pages, cursor = sync.connection, Pages(), None
+    connection = sync.connection
     wanted = dict(
         Batch.objects.filter(connection=connection)
         .to_refresh(timezone.now())
@@ -29,22 +30,10 @@ def cycle(sync: Sync) -> None:
     )
     # Then pages say nothing about open batches: those are asked one by one, however many there are.
     alone = connection.list_is_stale or connection.list_lacks_counts
-    ahead = 0  # pages worth reading for the open batches that they hold
-    while True:
-        page, asked_at = sync.ask_page(cursor)
-        absorbed = take(sync, [page], asked_at, Source.POLL)
-        cursor = pages.following(page)
-        if cursor is None:
-            break
-        sync.check_stop()
-        ahead = max(0, ahead - 1)
-        # Newest first: once a page holds nothing new, nothing older is new either. A full walk catches exceptions.
-        if not absorbed.new and not ahead:
-            unseen = [place for remote_id, place in wanted.items() if remote_id not in sync.seen_ids]
-            ahead = 0 if alone else _pages_that_pay(connection, page, unseen)
-            if not ahead:
-                break
-    sync.run.error_words = pages.lied
+    if not connection.list_is_oldest_first:
+        _read_top(sync, {} if alone else wanted)
+    if connection.list_is_oldest_first:  # known, or learned just now
+        _read_end(sync)
     asked = [remote_id for remote_id in wanted if alone or remote_id not in sync.seen_ids]
     for remote_id in asked:
         sync.check_stop()
@@ -56,6 +45,52 @@ def cycle(sync: Sync) -> None:
     if sync.failed_alone is not None and not sync.retrieved:
         # One that fails is that batch's matter; when all do it is the vendor's, and nothing here is fresh.
         raise sync.failed_alone
+
+
+def _read_top(sync: Sync, wanted: dict[str, int]) -> None:
+    """The newest pages, as long as they hold something new or enough of the wanted batches, given with their places."""
+    pages, cursor = Pages(), None
+    ahead = 0  # pages worth reading for the wanted batches that they hold
+    while True:
+        page, asked_at = sync.ask_page(cursor)
+        absorbed = take(sync, [page], asked_at, Source.POLL)
+        cursor = pages.following(page)
+        if cursor is None or sync.connection.list_is_oldest_first:
+            break
+        sync.check_stop()
+        ahead = max(0, ahead - 1)
+        # Newest first: once a page holds nothing new, nothing older is new either. A full walk catches exceptions.
+        if not absorbed.new and not ahead:
+            unseen = [place for remote_id, place in wanted.items() if remote_id not in sync.seen_ids]
+            ahead = _pages_that_pay(sync.connection, page, unseen)
+            if not ahead:
+                break
+    sync.run.error_words = pages.lied
+
+
+def _read_end(sync: Sync) -> None:
+    """What stands behind the last batch we know, in a list that begins with the oldest."""
+    known = Batch.objects.filter(connection=sync.connection, gone_at=None, created_at__isnull=False)
+    last = known.only("remote_id", "place").order_by("-place").first()
+    pages, cursor = Pages(), last.remote_id if last else None
+    while True:
+        try:
+            page, asked_at = sync.ask_page(cursor)
+        except VendorError as error:
+            if last is None or cursor != last.remote_id or error.kind not in {"refused", "not_found"}:
+                raise
+            # Either there is no list at all, which this raises, or that batch is gone at the vendor.
+            page, asked_at = sync.ask_page(None)
+        take(sync, [page], asked_at, Source.POLL)
+        if last and began_again(sync.connection, page, last.place >> 30):
+            # Is it gone? After three times it is for us, and the one before it takes its place.
+            _ask_one(sync, last.remote_id)
+            break
+        cursor = pages.following(page)
+        if cursor is None:
+            break
+        sync.check_stop()
+    sync.run.error_words = pages.lied
 
 
 def _pages_that_pay(connection: Connection, page: RemotePage, unseen: list[int]) -> int:

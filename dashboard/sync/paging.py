@@ -17,6 +17,7 @@ RENEW_EVERY = timedelta(seconds=30)
 PAGE = 100  # the most that OpenAI gives
 MOST_PAGES = 100_000
 REFUSALS_SHOWN = 100
+SHOW_AN_ORDER = 10  # batches in a row are no accident
 
 
 class Stopped(Exception):
@@ -92,6 +93,14 @@ class Pages:
         return page.next_cursor
 
 
+def began_again(connection: Connection, page: RemotePage, last: int | None) -> bool:
+    """Whether a page is not behind the batch of that second, as some servers do with a cursor that they do not know."""
+    times = [batch.created_at for batch in page.batches if batch.created_at is not None]
+    if last is None or not times:
+        return False
+    return min(times) < last - 1 if connection.list_is_oldest_first else max(times) > last + 1
+
+
 def take(
     sync: Sync,
     pages: list[RemotePage],
@@ -99,7 +108,7 @@ def take(
     source: Source,
     place: dict[str, object] | None = None,
 ) -> Absorbed:
-    """Write pages: their batches, their refused records, what they say of the vendor's clock."""
+    """Write pages: their batches, their refused records, what they say of the vendor's manners."""
     connection = sync.connection
     batches = [batch for page in pages for batch in page.batches]
     absorbed = absorb(
@@ -114,6 +123,7 @@ def take(
             _note_refusals(connection, page, asked_at)
         if page.vendor_now is not None:
             _note_clock(connection, page.vendor_now - asked_at.timestamp())
+        _note_order(connection, page)
     return absorbed
 
 
@@ -139,3 +149,17 @@ def _note_clock(connection: Connection, offset: float) -> None:
     if connection.clock_offset is None or abs(connection.clock_offset - offset) > 5:
         connection.clock_offset = round(offset, 1)
         Connection.objects.filter(pk=connection.pk).update(clock_offset=connection.clock_offset)
+
+
+def _note_order(connection: Connection, page: RemotePage) -> None:
+    """Learn at which end of its list a vendor adds new batches; only where the list can be read from any batch on."""
+    times = [batch.created_at for batch in page.batches if batch.created_at is not None]
+    if not page.has_more or len(times) < SHOW_AN_ORDER or times[0] == times[-1]:
+        return
+    rising = times[0] < times[-1]
+    by_id = page.next_cursor == page.batches[-1].remote_id
+    if times != sorted(times, reverse=not rising) or (rising and not by_id):
+        return
+    if connection.list_is_oldest_first != rising:
+        connection.list_is_oldest_first = rising
+        Connection.objects.filter(pk=connection.pk).update(list_is_oldest_first=rising)

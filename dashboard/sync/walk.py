@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from dashboard.dialects.base import VendorError
 from dashboard.models import Batch, Connection
-from dashboard.sync.paging import Pages, Source, Sync, take
+from dashboard.sync.paging import Pages, Source, Sync, began_again, take
 
 WALK_EVERY = timedelta(days=7)
 WALK_PAGES = 5  # in one cycle
@@ -18,8 +18,9 @@ def walk(sync: Sync, now: datetime) -> None:
     if cursor is None and connection.walked_at and now - connection.walked_at < WALK_EVERY:
         return
     paging = Pages()
-    # Every page must be older than the one before, over cycles too: else the list has begun again.
-    last = Batch.objects.filter(connection=connection, remote_id=cursor).values_list("place", flat=True).first()
+    # Every page must go on where the one before ended, over cycles too: else the list has begun again.
+    place = Batch.objects.filter(connection=connection, remote_id=cursor).values_list("place", flat=True).first()
+    last = None if place is None else place >> 30
     for _ in range(WALK_PAGES):
         sync.check_stop()
         try:
@@ -29,15 +30,12 @@ def walk(sync: Sync, now: datetime) -> None:
                 raise
             cursor = None  # the batch that the cursor names is gone at the vendor: another week
         else:
-            newest = max((batch.created_at for batch in page.batches if batch.created_at), default=None)
-            began_again = last is not None and newest is not None and newest > last >> 30
-            cursor = None if began_again else paging.following(page)
+            cursor = None if began_again(connection, page, last) else paging.following(page)
             take(sync, [page], asked_at, Source.POLL)
-            oldest = page.batches[-1].created_at if page.batches else None
-            last = None if oldest is None else (oldest + 1) << 30
-        place: dict[str, object] = {"walk_cursor": cursor or ""}
+            last = page.batches[-1].created_at if page.batches else None
+        columns: dict[str, object] = {"walk_cursor": cursor or ""}
         if cursor is None:
-            place["walked_at"] = timezone.now()
-        Connection.objects.filter(pk=connection.pk, claim_token=sync.claim).update(**place)
+            columns["walked_at"] = timezone.now()
+        Connection.objects.filter(pk=connection.pk, claim_token=sync.claim).update(**columns)
         if cursor is None:
             break

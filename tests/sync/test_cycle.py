@@ -5,9 +5,13 @@ from collections.abc import Callable
 import pytest
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from dashboard.models import Batch, Connection
-from tests.sync.conftest import Vendor
+from dashboard.models import Batch, Connection, Transition
+from dashboard.models.connection import reading_again
+from dashboard.sync.absorb import absorb
+from dashboard.sync.walk import WALK_EVERY
+from tests.sync.conftest import Vendor, remote
 
 VendorOf = Callable[..., Vendor]
 
@@ -192,3 +196,86 @@ def test_when_every_batch_fails_alone_the_connection_does(vendor_of: VendorOf) -
     vendor.world.faults.add("server_error", 503, only="retrieve")
     run = vendor.pull()
     assert (run.ending, run.error_kind) == ("failed", "server_error")
+
+
+# --- Lists that begin with the oldest ---------------------------------------------------------------------------------
+
+
+def created(vendor: Vendor) -> str:
+    """A batch that the vendor has from now on."""
+    line = b'{"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "gpt-5-mini"}}'
+    return vendor.world.create(vendor.world.upload("in.jsonl", "batch", line), "/v1/responses", None).id
+
+
+@pytest.mark.parametrize("batches", [100, 1_000], ids=["known since the second page", "known since the import"])
+def test_a_new_batch_at_the_end_of_the_list_appears_within_one_cycle(vendor_of: VendorOf, batches: int) -> None:
+    vendor = vendor_of(batches)
+    vendor.world.faults.add("oldest_first")
+    vendor.pull()
+    remote_id = created(vendor)
+    assert vendor.pull().ending == "good"
+    assert Batch.objects.filter(remote_id=remote_id).exists()
+    assert vendor.connection.list_is_oldest_first
+
+
+def test_an_idle_account_costs_one_request_in_either_order(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(1_000)
+    vendor.world.faults.add("oldest_first")
+    vendor.pull()
+    for _ in range(3):
+        run = vendor.pull()
+        assert (run.ending, run.requests, run.changed) == ("good", 1, 0)
+    vendor.world.faults.clear()
+    Connection.objects.update(**reading_again())
+    vendor.pull()
+    assert not vendor.connection.list_is_oldest_first
+    assert vendor.pull().requests == 1
+
+
+def test_open_batches_of_a_list_that_begins_with_the_oldest_are_refreshed(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(1_000, open_positions=[3, 600])
+    vendor.world.faults.add("oldest_first")
+    vendor.pull()
+    vendor.clock.ahead += 3_600
+    run = vendor.pull()
+    assert (run.requests, run.changed) == (3, 2)
+
+
+def test_an_order_is_learned_anew_when_the_vendor_changes_it(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(300)
+    vendor.pull()
+    Connection.objects.update(list_is_oldest_first=True, walked_at=timezone.now() - WALK_EVERY)
+    vendor.pull()
+    assert not vendor.connection.list_is_oldest_first
+
+
+@pytest.mark.parametrize("manners", ["", "restart"], ids=["refuses its cursor", "begins again"])
+def test_a_last_batch_that_is_gone_hides_no_new_ones(vendor_of: VendorOf, manners: str) -> None:
+    vendor = vendor_of(1_000)
+    vendor.world.faults.add("oldest_first")
+    if manners:
+        vendor.world.faults.add(manners)
+    vendor.pull()
+    newest = remote("batch_of_another_life", "completed", created_at=int(timezone.now().timestamp()))
+    absorb(vendor.connection, [newest], asked_at=timezone.now(), source=Transition.Source.POLL)
+    Batch.objects.filter(remote_id="batch_of_another_life").update(refresh_until=None)
+    vendor.clock.ahead += 60
+    remote_id = created(vendor)
+    for _ in range(4):
+        run = vendor.pull()
+        assert run.ending == "good"
+        assert run.requests <= 3
+    assert Batch.objects.get(remote_id="batch_of_another_life").gone_at
+    assert Batch.objects.filter(remote_id=remote_id).exists()
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("not_found", "not_found"), ("error_200", "refused")])
+def test_a_list_that_is_not_there_takes_no_batch_out_of_sight(vendor_of: VendorOf, fault: str, kind: str) -> None:
+    vendor = vendor_of(300, open_positions=[0])
+    vendor.world.faults.add("oldest_first")
+    vendor.pull()
+    vendor.world.faults.add(fault)
+    for _ in range(4):
+        run = vendor.pull()
+        assert (run.ending, run.error_kind) == ("failed", kind)
+    assert not Batch.objects.filter(misses__gt=0).exists()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 
 from dashboard.models import Batch, Connection
@@ -13,10 +14,13 @@ from tests.sync.conftest import Vendor
 VendorOf = Callable[..., Vendor]
 
 
-def test_the_walk_catches_what_cycles_cannot_see(vendor_of: VendorOf) -> None:
+@pytest.mark.parametrize("order", ["ordered_at", "-ordered_at"])
+def test_the_walk_catches_what_cycles_cannot_see(vendor_of: VendorOf, order: str) -> None:
     vendor = vendor_of(700)
+    if order == "-ordered_at":
+        vendor.world.faults.add("oldest_first")
     vendor.pull()
-    lost = Batch.objects.order_by("ordered_at").first()
+    lost = Batch.objects.order_by(order).first()
     assert lost
     Batch.objects.filter(pk=lost.pk).update(status=Status.IN_PROGRESS, payload=b"{}", refresh_until=None)
     vendor.pull()
@@ -41,8 +45,11 @@ def test_a_walk_whose_place_is_gone_never_breaks_a_cycle(vendor_of: VendorOf) ->
     assert vendor.connection.walk_cursor == ""
 
 
-def test_a_walk_over_a_list_that_begins_again_ends(vendor_of: VendorOf) -> None:
+@pytest.mark.parametrize("order", ["", "oldest_first"])
+def test_a_walk_over_a_list_that_begins_again_ends(vendor_of: VendorOf, order: str) -> None:
     vendor = vendor_of(800)
+    if order:
+        vendor.world.faults.add(order)
     vendor.pull()
     Connection.objects.update(walked_at=timezone.now() - WALK_EVERY)
     vendor.pull()

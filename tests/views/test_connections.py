@@ -87,10 +87,11 @@ def test_the_first_import_shows_its_progress(viewer: Client, prod: Connection) -
 
 
 def test_what_was_learned_is_said_in_words(viewer: Client, prod: Connection) -> None:
-    Connection.objects.update(list_is_stale=True, list_lacks_counts=True, clock_offset=-95.0)
+    Connection.objects.update(list_is_stale=True, list_lacks_counts=True, list_is_oldest_first=True, clock_offset=-95.0)
     text = page(viewer)
     assert "lags behind" in text
     assert "leaves out the request counts" in text
+    assert "begins with the oldest batch" in text
     assert "1 min behind ours" in text
     Connection.objects.update(clock_offset=29.0)
     assert "ahead of ours" not in page(viewer)
