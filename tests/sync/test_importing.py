@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from dashboard.models import Connection, Reading, Transition
+from dashboard.models import Batch, Connection, Reading, Transition
+from dashboard.sync.absorb import rename
 from dashboard.sync.pull import pull
 from tests.sync.conftest import Vendor
 
@@ -55,6 +56,22 @@ def test_import_whose_cursor_is_gone_begins_again(vendor_of: VendorOf) -> None:
     assert vendor.connection.import_cursor == ""
     assert vendor.pull().ending == "good"
     assert vendor.connection.batches.count() == vendor.connection.import_count == 300
+
+
+def test_names_that_are_changed_in_mid_import_are_the_names_of_every_batch(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(1_500)
+
+    def change(_count: int) -> None:
+        connection = Connection.objects.get()
+        if connection.name_key != "team":
+            connection.name_key = "team"
+            connection.save(update_fields=["name_key"])
+            rename(connection)
+
+    pull(vendor.connection.pk, progress=change)
+    batches = list(Batch.objects.filter(metadata__team__isnull=False))
+    assert len(batches) > 1_000
+    assert all(batch.name == batch.metadata["team"] for batch in batches)
 
 
 def test_import_does_not_flood_the_activity(vendor_of: VendorOf) -> None:
