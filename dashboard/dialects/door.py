@@ -57,7 +57,7 @@ class Door:
     """A client for one vendor at one address. Every failure is a VendorError without a trace of the key.
 
     `transport` and `resolve` stand in for the network and for DNS in tests. Serves one thread at a time.
-    Raises VendorError (address_refused, bad_key) when the address or the key cannot be used at all.
+    Raises VendorError (address_refused, cannot_be_sent) when the address or the key cannot be used at all.
     """
 
     def __init__(
@@ -70,8 +70,10 @@ class Door:
         self._transport = transport
         try:
             self._base = httpx.URL(check_base_url(address.base_url, address.allow_private))
-        except (BadAddress, httpx.InvalidURL) as error:
-            raise VendorError("address_refused", scrub(str(error), self.secrets), sent=False) from None
+        except BadAddress:
+            raise VendorError("address_refused", sent=False) from None
+        except httpx.InvalidURL:
+            raise VendorError("cannot_be_sent", sent=False) from None
         self._headers = self._make_headers()
         self._client = self._open()
         self._asked = False
@@ -103,7 +105,7 @@ class Door:
             return self._call("POST", self._url(path, None), client, self._address.cancel_seconds)
 
     def _make_headers(self) -> list[tuple[bytes, bytes]]:
-        """Every header of a request. Raises VendorError for a key that no header can carry."""
+        """Every header of a request. Raises VendorError for what no header can carry."""
         address, key = self._address, self._address.key.strip()
         ours = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "batches-dashboard"}
         ours |= {name: text for name, text in address.extra_headers.items() if name.lower() not in _OUR_HEADERS}
@@ -116,8 +118,7 @@ class Door:
         elif key and address.auth_style == "api-key":
             ours["api-key"] = key
         if not all(text.isascii() and text.isprintable() for pair in ours.items() for text in pair):
-            words = "The key or a header holds characters that cannot be sent."
-            raise VendorError("bad_key", words, sent=False)
+            raise VendorError("cannot_be_sent", sent=False)
         return [(name.encode(), text.strip().encode()) for name, text in ours.items()]
 
     def _open(self) -> httpx.Client:
@@ -170,8 +171,8 @@ class Door:
                 response.close()
         except VendorError as error:
             return error
-        except AddressRefused as error:
-            return VendorError("address_refused", scrub(str(error), self.secrets), sent=False)
+        except AddressRefused:
+            return VendorError("name_refused", sent=False)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
             return self._explain(error, started=started)
 
@@ -234,7 +235,7 @@ class Door:
         if isinstance(error, httpx.ConnectError):
             return VendorError("unreachable", words, sent=False)
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-            return VendorError("address_refused", "The address or a header cannot be used.", sent=False)
+            return VendorError("cannot_be_sent", sent=False)
         cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) and not started
         return (_CutError if cut else VendorError)("unreachable", words or "the connection was cut")
 

@@ -189,6 +189,7 @@ class SyncRun(models.Model):
     changed = models.PositiveIntegerField(default=0)
     refused = models.PositiveIntegerField(default=0)
     ending = models.CharField(max_length=8, choices=Ending)
+    # Why it failed; or, where it ended well, why the list was not read to its end.
     error_kind = models.CharField(max_length=32, default="", blank=True)
     error_words = models.TextField(default="", blank=True)
 

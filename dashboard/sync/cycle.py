@@ -65,7 +65,7 @@ def _read_top(sync: Sync, wanted: dict[str, int]) -> None:
             ahead = _pages_that_pay(sync.connection, page, unseen)
             if not ahead:
                 break
-    sync.run.error_words = pages.lied
+    sync.run.error_kind = pages.lied
 
 
 def _read_end(sync: Sync) -> None:
@@ -90,7 +90,7 @@ def _read_end(sync: Sync) -> None:
         if cursor is None:
             break
         sync.check_stop()
-    sync.run.error_words = pages.lied
+    sync.run.error_kind = pages.lied
 
 
 def _pages_that_pay(connection: Connection, page: RemotePage, unseen: list[int]) -> int:

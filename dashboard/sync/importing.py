@@ -63,7 +63,7 @@ def first_import(sync: Sync) -> None:
             cursor = None
     if bundle.after is not None:
         raise Stopped
-    sync.run.error_words = paging.lied
+    sync.run.error_kind = paging.lied
 
 
 def _awaited(coming: "Future[_Bundle]", sync: Sync) -> _Bundle:

@@ -76,21 +76,21 @@ class Pages:
         self.lied = ""
 
     def following(self, page: RemotePage) -> str | None:
-        """The cursor of the next page; None at the end, with `lied` saying so when the vendor claimed there is more."""
-        ids = {batch.remote_id for batch in page.batches}
-        if not page.has_more or page.next_cursor is None:
+        """The cursor of the next page; None at the end, with a code in `lied` when the vendor claimed there is more."""
+        ids, cursor = {batch.remote_id for batch in page.batches}, page.next_cursor
+        if not page.has_more:
             return None
         if not ids and not page.refused:
-            self.lied = "an empty page said that there is more"
-        elif page.next_cursor in self.cursors or (ids and ids <= self.previous):
-            self.lied = "the list went round in a circle"
+            self.lied = "empty_page"
+        elif cursor in self.cursors or (ids and ids <= self.previous):
+            self.lied = "circle"
         elif len(self.cursors) >= MOST_PAGES:
-            self.lied = f"the list had more than {MOST_PAGES} pages"
-        if self.lied:
+            self.lied = "endless"
+        if self.lied or cursor is None:
             return None
-        self.cursors.add(page.next_cursor)
+        self.cursors.add(cursor)
         self.previous = ids
-        return page.next_cursor
+        return cursor
 
 
 def began_again(connection: Connection, page: RemotePage, last: int | None) -> bool:

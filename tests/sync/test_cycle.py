@@ -7,6 +7,7 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from dashboard.insight.causes import CAUSES
 from dashboard.models import Batch, Connection, Transition
 from dashboard.models.connection import reading_again
 from dashboard.sync.absorb import absorb
@@ -98,11 +99,13 @@ def test_batches_move_and_their_history_is_kept(vendor_of: VendorOf) -> None:
         assert (last.completed, last.failed) == (batch.requests_completed, batch.requests_failed)
 
 
-@pytest.mark.parametrize("lie", ["loop", "empty_more", "restart"])
-def test_paging_that_lies_ends(vendor_of: VendorOf, lie: str) -> None:
+@pytest.mark.parametrize(("lie", "told"), [("loop", "circle"), ("empty_more", "empty_page"), ("restart", "")])
+def test_paging_that_lies_ends(vendor_of: VendorOf, lie: str, told: str) -> None:
     vendor = vendor_of(500)
     vendor.world.faults.add(lie)
-    assert vendor.pull().ending == "good"
+    run = vendor.pull()
+    assert (run.ending, run.error_kind, vendor.connection.error_kind) == ("good", told, "")
+    assert not told or told in CAUSES
     assert len(vendor.requests()) < 15
     assert vendor.connection.imported_at
     assert vendor.pull().ending == "good"
