@@ -25,7 +25,7 @@ from .base import (
     Status,
     VendorError,
 )
-from .guard import BadAddress, check_base_url
+from .guard import FLAWS, BadAddress, Flaw, check_base_url
 from .openai import OpenAI
 from .scrub import scrub
 
@@ -45,14 +45,15 @@ DIALECTS: Final[dict[str, Entry]] = {
 def open_dialect(name: str, address: Address) -> Dialect:
     """The dialect `name` at `address`; close it, or use it in a `with`.
 
-    Raises KeyError for a name that is not in `DIALECTS`, VendorError (address_refused, bad_key) for an address or a
-    key that cannot be used at all. Nothing is sent yet.
+    Raises KeyError for a name that is not in `DIALECTS`, VendorError (address_refused, cannot_be_sent) for an address
+    or a key that cannot be used at all. Nothing is sent yet.
     """
     return DIALECTS[name].open(address)
 
 
 __all__ = [
     "DIALECTS",
+    "FLAWS",
     "KINDS",
     "REASONS",
     "STATUSES",
@@ -60,6 +61,7 @@ __all__ = [
     "BadAddress",
     "Dialect",
     "Entry",
+    "Flaw",
     "Kind",
     "Reason",
     "RefusedRecord",

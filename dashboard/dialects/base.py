@@ -66,6 +66,8 @@ type Kind = Literal[
     "wrong_batch",  # the answer is about another batch than the one asked for
     "too_large",
     "address_refused",  # by us: the address guard
+    "name_refused",  # by us: the name leads to an address that the guard refuses
+    "cannot_be_sent",  # the address, the key or a header holds what no request can hold
 ]
 """How a call failed. A code, not a sentence: the pages translate it."""
 

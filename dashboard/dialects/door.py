@@ -62,7 +62,7 @@ class Door:
     """A client for one vendor at one address. Every failure is a VendorError without a trace of the key.
 
     `transport` and `resolve` stand in for the network and for DNS in tests. Serves one thread at a time.
-    Raises VendorError (address_refused, bad_key) when the address or the key cannot be used at all.
+    Raises VendorError (address_refused, cannot_be_sent) when the address or the key cannot be used at all.
     """
 
     def __init__(
@@ -75,8 +75,10 @@ class Door:
         self._transport = transport
         try:
             self._base = httpx.URL(check_base_url(address.base_url, address.allow_private))
-        except (BadAddress, httpx.InvalidURL) as error:
-            raise VendorError("address_refused", scrub(str(error), self.secrets), sent=False) from None
+        except BadAddress:
+            raise VendorError("address_refused", sent=False) from None
+        except httpx.InvalidURL:
+            raise VendorError("cannot_be_sent", sent=False) from None
         self._headers = self._make_headers()
         self._client = self._open()
         self._asked = False
@@ -132,7 +134,7 @@ class Door:
             yield RemoteContent(begins_at, size, unmarked, self._pieces(response))
 
     def _make_headers(self) -> list[tuple[bytes, bytes]]:
-        """Every header of a request. Raises VendorError for a key that no header can carry."""
+        """Every header of a request. Raises VendorError for what no header can carry."""
         address, key = self._address, self._address.key.strip()
         ours = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "batches-dashboard"}
         ours |= {name: text for name, text in address.extra_headers.items() if name.lower() not in _OUR_HEADERS}
@@ -145,8 +147,7 @@ class Door:
         elif key and address.auth_style == "api-key":
             ours["api-key"] = key
         if not all(text.isascii() and text.isprintable() for pair in ours.items() for text in pair):
-            words = "The key or a header holds characters that cannot be sent."
-            raise VendorError("bad_key", words, sent=False)
+            raise VendorError("cannot_be_sent", sent=False)
         return [(name.encode(), text.strip().encode()) for name, text in ours.items()]
 
     def _open(self) -> httpx.Client:
@@ -210,7 +211,8 @@ class Door:
             last = "" if length is None else offset + length - 1
             plain |= {"Range": f"bytes={offset}-{last}", "Accept-Encoding": "identity"}
         ranged = [(name.encode(), text.encode()) for name, text in plain.items()]
-        ours = [pair for pair in self._headers if pair[0].decode() not in plain]
+        of_way = {name.lower().encode() for name in (*plain, "Range")}
+        ours = [pair for pair in self._headers if pair[0].lower() not in of_way]
         found = self._start(url, self._client, ours + ranged)
         if isinstance(found, _CutError) and self._asked:
             found = self._start(url, self._client, ours + ranged)
@@ -326,7 +328,7 @@ class Door:
         if isinstance(error, VendorError):
             return error
         if isinstance(error, AddressRefused):
-            return VendorError("address_refused", scrub(str(error), self.secrets), sent=False)
+            return VendorError("name_refused", sent=False)
         return self._explain(error, started=started)
 
     def _explain(self, error: Exception, *, started: bool) -> VendorError:
@@ -344,7 +346,7 @@ class Door:
         if isinstance(error, httpx.ConnectError):
             return VendorError("unreachable", words, sent=False)
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-            return VendorError("address_refused", "The address or a header cannot be used.", sent=False)
+            return VendorError("cannot_be_sent", sent=False)
         cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) and not started
         return (_CutError if cut else VendorError)("unreachable", words or "the connection was cut")
 

@@ -111,7 +111,7 @@ def _list(world: World, request: Request) -> Response:
     after = world.find(cursor) if cursor else None
     if cursor and after is None:
         return refuse(400, f"Invalid 'after': no batch found with id '{cursor[:80]}'.", "invalid_value", "after")
-    lives, more = world.page(after, limit)
+    lives, more = (world.page_upwards if request.oldest_first else world.page)(after, limit)
     now, as_of = world.now(), request.as_of
     data = ",".join([render(life, as_of(life) if as_of else now) for life in lives])
     first, last = (f'"{lives[0].id}"', f'"{lives[-1].id}"') if lives else ("null", "null")

@@ -143,6 +143,12 @@ def restart(request: Request, fault: Fault, world: World) -> None:
 
 
 @before("list")
+def oldest_first(request: Request, fault: Fault, world: World) -> None:
+    """The list begins with the oldest batch, and new ones come at its end."""
+    request.oldest_first = True
+
+
+@before("list")
 def stale_list(request: Request, fault: Fault, world: World) -> None:
     """The list shows a batch as it was when last retrieved."""
     request.as_of = lambda life: max(world.start, world.retrieved.get(life.id, life.created_at))

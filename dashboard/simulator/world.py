@@ -212,6 +212,26 @@ class World:
                 derived -= 1
         return lives, derived >= 0 or made >= 0
 
+    def page_upwards(self, after: Life | None, limit: int) -> tuple[list[Life], bool]:
+        """The next `limit` batches newer than `after`, oldest first, and whether there are more."""
+        if after is None:
+            derived, made = 0, 0
+        elif after.number >= CREATED:
+            made = after.number - CREATED + 1
+            derived = self.count(self._made_at[made - 1])
+        else:
+            derived, made = after.number + 1, bisect_left(self._made_at, self._born(after.number))
+        lives: list[Life] = []
+        born = self.count()
+        while len(lives) < limit and (derived < born or made < len(self._made)):
+            if derived < born and (made == len(self._made) or self._born(derived) <= self._made_at[made]):
+                lives.append(self.life(derived))
+                derived += 1
+            else:
+                lives.append(self._made[made])
+                made += 1
+        return lives, derived < born or made < len(self._made)
+
     def upload(self, filename: str, purpose: str, content: bytes) -> Upload:
         """Keeps an uploaded file."""
         with self._lock:

@@ -23,6 +23,7 @@ from dashboard.dialects.base import RemoteBatch
 from dashboard.insight.outcome import outcome_of
 from dashboard.models import Batch, Connection, Transition
 from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, place_of
+from dashboard.models.connection import raise_revision
 from dashboard.models.search import index_new, searchable
 from dashboard.sync.files import is_news, note_ended
 
@@ -100,7 +101,7 @@ BEGAN = {
 
 
 class ClaimLost(Exception):
-    """Somebody else syncs this connection now; nothing of this page was written."""
+    """Somebody else syncs this connection now, or it was removed; nothing of this page was written."""
 
 
 @dataclass(slots=True)
@@ -141,12 +142,17 @@ def absorb(
     result, news = Absorbed(), _News(asked_at, second, source, _stamp(asked_at))
     with transaction.atomic():
         # The connection's row is locked first, so that absorbs of one connection never interleave.
-        held = Connection.objects.select_for_update().filter(pk=connection.pk)
+        held = Connection.objects.kept().select_for_update().filter(pk=connection.pk)
         if claim:
             held = held.filter(claim_token=claim)
-        revision = held.values_list("revision", flat=True).first()
-        if revision is None:
+        found = held.values_list("revision", "name_key", "owner_key").first()
+        if found is None:
             raise ClaimLost
+        revision, *keys = found
+        if keys != [connection.name_key, connection.owner_key]:
+            # Changed since the caller read the connection: what was reckoned above has the names of before.
+            connection.name_key, connection.owner_key = keys
+            said = {}
         known_ids = _known_ids(connection, by_id)
         known = Batch.objects.filter(pk__in=known_ids.values()) if known_ids else ()
         for remote_id, remote in by_id.items():
@@ -157,8 +163,12 @@ def absorb(
             result.new += 1
         unchanged = []
         for old in known:
-            # A list that is known not to show what its batches do has no say on a batch that we can ask itself.
-            if old.asked_at > asked_at or (from_list and (connection.list_is_stale or connection.list_lacks_counts)):
+            if old.asked_at > asked_at:
+                continue
+            if from_list and (connection.list_is_stale or connection.list_lacks_counts):
+                # A list that is known not to show what its batches do has no say on a batch that we can ask itself.
+                if old.gone_at:
+                    result.suspects.append(old.remote_id)
                 continue
             remote = by_id[old.remote_id]
             if from_list and not old.is_open and remote.status not in TERMINAL:
@@ -415,10 +425,9 @@ def rename(connection: Connection) -> None:
     names = [NullIf(KeyTextTransform(key, "metadata"), Value("")) for key in (connection.name_key, *NAME_KEYS) if key]
     owner = KeyTextTransform(connection.owner_key, "metadata") if connection.owner_key else Value("")
     with transaction.atomic():
-        Connection.objects.filter(pk=connection.pk).update(revision=F("revision") + 1)
-        revision = Connection.objects.values_list("revision", flat=True).get(pk=connection.pk)
         connection.batches.update(
+            # First, for it locks the connection: no absorb may write an old name behind this.
+            revision=raise_revision(connection.pk),
             name=Left(Coalesce(*names, Value("")), 512),
             owner=Left(Coalesce(owner, Value("")), 512),
-            revision=revision,
         )
