@@ -142,9 +142,10 @@ def _stream(reading: Reading) -> None:
             _save(reading, block)
             reading.hold(is_capped=True)
             return
-        if content.ends_unmarked and not read.is_packed and read.offset < (read.size or 0):
-            # Of such an answer a cut looks like an end.
-            raise VendorError("unreachable", f"{read.offset} of {read.size} bytes came")
+        # A part that is shorter than what was asked for, or an end that looks like a cut.
+        size = content.size or (read.size if content.ends_unmarked else None)
+        if size is not None and reading.came < size:
+            raise VendorError("unreachable", f"{reading.came} of {size} bytes came")
 
 
 def _begun(reading: Reading, chunks: Iterator[bytes], *, at_start: bool) -> Iterator[bytes]:
