@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from django.db import connection as database
 from django.db.models import Count, F, Max, Min, Sum, Window
 from django.db.models.functions import RowNumber, TruncDate
 
@@ -189,10 +190,11 @@ def _note_worst(batches: Sequence[Batch], revision: int) -> None:
     sums = BatchError.objects.filter(batch__in=batches).values_list("batch", "group").annotate(requests=Sum("requests"))
     for batch, group, requests in sums.order_by("requests", "-group"):
         worst[batch] = group, requests
-    for one in batches:
-        one.worst_error_id, one.worst_requests = worst.get(one.pk, (None, 0))
-        one.revision = revision
-    Batch.objects.bulk_update(batches, ["worst_error", "worst_requests", "revision"])
+    with database.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE dashboard_batch SET worst_error_id = %s, worst_requests = %s, revision = %s WHERE id = %s",
+            [(*worst.get(one.pk, (None, 0)), revision, one.pk) for one in batches],
+        )
 
 
 def ended_at(batch: Batch) -> datetime:

@@ -112,7 +112,8 @@ def test_errors_of_a_validation_are_groups_at_once(connection: Connection) -> No
         for line in (9, 4, 7)
     ]
     data.append({"code": "token_limit_exceeded", "message": "Enqueued limit reached in organization org-Qm7vX2kLd93T."})
-    one = remote(status="failed", failed_at=1_780_000_000, errors={"object": "list", "data": data})
+    at = int(timezone.now().timestamp()) - 90
+    one = remote(status="failed", failed_at=at, errors={"object": "list", "data": data})
     absorb(connection, [one], asked_at=timezone.now(), source=Source.IMPORT)
     batch = Batch.objects.get()
     assert errors_of(batch) == [("validation", "invalid_json_line", 3), ("validation", "token_limit_exceeded", 1)]
@@ -124,12 +125,6 @@ def test_errors_of_a_validation_are_groups_at_once(connection: Connection) -> No
     assert batch.revision == connection.revision
     assert "org-Qm" not in str(list(BatchError.objects.values("samples")))
     assert sorted(ErrorDay.objects.values_list("requests", flat=True)) == [1, 3]
-    absorb(
-        connection,
-        [remote(status="failed", failed_at=1_780_000_000, errors=None)],
-        asked_at=timezone.now(),
-        source=Source.POLL,
-    )
 
 
 def test_two_reads_of_one_connection_are_never_under_way(connection: Connection) -> None:
