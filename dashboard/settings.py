@@ -285,6 +285,8 @@ WINDOW_LEFT = env.int("DASHBOARD_WINDOW_LEFT", default=10)
 FAILED_SHARE = env.int("DASHBOARD_FAILED_SHARE", default=10)
 CONCERN_DAYS = env.int("DASHBOARD_CONCERN_DAYS", default=3)
 RESULTS_EXPIRE_DAYS = env.int("DASHBOARD_RESULTS_EXPIRE_DAYS", default=3)
+# Of error and output files: how long after the end of its batch each request's result is kept. Groups stay.
+RESULT_DAYS = env.int("DASHBOARD_RESULT_DAYS", default=30)
 
 # The first connection, read from the environment at every call and never stored.
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")

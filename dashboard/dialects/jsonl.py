@@ -110,14 +110,14 @@ def _gunzipped(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
                 plain = unpacker.decompress(packed, _BLOCK)
                 most -= len(plain)
                 if most < 0:
-                    raise VendorError("too_large", "the gzip file unpacks to more than is read")
+                    raise VendorError("too_large", detail="the gzip file unpacks to more than is read")
                 yield plain
                 packed = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
         yield unpacker.flush()
     except zlib.error as error:
-        raise VendorError("not_json", f"gzip: {error}") from None
+        raise VendorError("not_json", detail=f"gzip: {error}") from None
     if not unpacker.eof:
-        raise VendorError("not_json", "gzip: the file ends too early")
+        raise VendorError("not_json", detail="gzip: the file ends too early")
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -41,6 +41,10 @@ class Request:
     # The moment at which a list shows a batch; None means now.
     as_of: Callable[[Life], float] | None = None
     oldest_first: bool = False
+    range: str = ""
+    accept_encoding: str = ""
+    # What faults make of a file's content, before any part of it is cut out.
+    changes: list[Callable[[Iterator[bytes]], Iterator[bytes]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for pattern, methods in _COMPILED:

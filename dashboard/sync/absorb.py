@@ -27,6 +27,7 @@ from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, place_of
 from dashboard.models.connection import raise_revision
 from dashboard.models.search import index_new, searchable
 from dashboard.sync.concerns import judge
+from dashboard.sync.files import is_news, note_ended
 
 Source = Transition.Source
 CLAIM_LIFE = timedelta(minutes=2)
@@ -190,6 +191,8 @@ def absorb(
             Batch.objects.filter(pk__in=unchanged).update(unchanged_cycles=F("unchanged_cycles") + 1)
         if news.new or news.changed:
             _write(connection, news)
+            if news.ended:
+                note_ended(connection, news.ended)
         judged = bool(news.to_judge) and judge(
             connection, _known_ids(connection, news.to_judge).values(), timezone.now(), revision + 1
         )
@@ -217,6 +220,7 @@ class _News:
     readings: list[RemoteBatch] = field(default_factory=list)
     tally: Tally[tuple[str, str]] = field(default_factory=Tally)
     to_judge: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)  # with errors, or files that may hold some
 
 
 def _known_ids(connection: Connection, remote_ids: Iterable[str]) -> dict[str, int]:
@@ -238,6 +242,8 @@ def _first_sight(
 ) -> None:
     news.new.append(_row_of(connection, remote, said, revision, news))
     news.tally[said[0], said[2]] += 1
+    if is_news(remote, _end_of(remote), news.second, is_import=news.source == Source.IMPORT):
+        news.ended.append(remote.remote_id)
     if news.source == Source.IMPORT and remote.status in TERMINAL:
         # Its row says all there is: a transition would flood the activity, a reading would repeat the counts.
         return
@@ -257,6 +263,8 @@ def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: 
     news.changed.append(_row_of(connection, remote, said, revision if changed else old.revision, news))
     if not changed:
         return False
+    if is_news(remote, _end_of(remote), news.second, is_import=news.source == Source.IMPORT):
+        news.ended.append(remote.remote_id)
     status, outcome = str(said[0]), str(said[2])
     if (old.status, old.outcome) != (status, outcome):
         news.tally[old.status, old.outcome] -= 1

@@ -39,7 +39,7 @@ HURRY = timedelta(minutes=3)
 
 
 class Busy(Exception):
-    """Four acts are under way in this process already; nothing was sent."""
+    """As many calls as this process makes at once are under way already; nothing was sent."""
 
 
 def cancel(batch: Batch, user: User, *, address: str = "") -> Act:

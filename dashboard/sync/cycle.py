@@ -79,11 +79,11 @@ def _read_end(sync: Sync) -> None:
         except VendorError as error:
             if last is None or cursor != last.remote_id or error.kind not in {"refused", "not_found"}:
                 raise
-            # Is it gone at the vendor? After three times it is for us, and the one before it takes its place.
-            _ask_one(sync, last.remote_id)
-            break
+            # Either there is no list at all, which this raises, or that batch is gone at the vendor.
+            page, asked_at = sync.ask_page(None)
         take(sync, [page], asked_at, Source.POLL)
         if last and began_again(sync.connection, page, last.place >> 30):
+            # Is it gone? After three times it is for us, and the one before it takes its place.
             _ask_one(sync, last.remote_id)
             break
         cursor = pages.following(page)

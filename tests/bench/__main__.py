@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import cycles, idle, imports, pages, polls
+from tests.bench import cycles, files, idle, imports, pages, polls
 from tests.bench.figures import Row, Wrong
 from tests.bench.processes import HERE, say
 
 BATCHES = 100_000
-NAMES = ("imports", "polls", "cycles", "idle", "pages")
+NAMES = ("imports", "files", "polls", "cycles", "idle", "pages")
+NEED_AN_IMPORT = {"polls", "cycles", "idle", "pages"}
 MARKED = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
@@ -58,11 +59,13 @@ def main() -> int:
 def measure(folder: Path, names: Sequence[str], batches: int, *, quick: bool) -> list[Row]:
     say(f"load of the last minute {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     start, rows = int(time.time()), []
+    prepared = folder / "prepared"
     if "imports" in names:
         rows += imports.measure(folder, batches, start)
-        prepared = folder / "prepared"
-    else:
+    elif NEED_AN_IMPORT & set(names):
         prepared = imports.prepare(folder, batches, start)
+    if "files" in names:
+        rows += files.measure(folder, start)
     rest: dict[str, Callable[[], list[Row]]] = {
         "polls": lambda: polls.measure(prepared),
         "cycles": lambda: cycles.measure(prepared, batches, start),

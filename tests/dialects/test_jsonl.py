@@ -136,7 +136,7 @@ def test_damaged_gzip_says_so_and_gives_no_piece_of_a_line(damage: str) -> None:
     with pytest.raises(VendorError) as raised:
         given.extend(lines_of([bytes(packed)]))
     assert raised.value.kind == "not_json"
-    assert "gzip" in raised.value.words
+    assert "gzip" in raised.value.detail
 
 
 @pytest.mark.timeout(20)

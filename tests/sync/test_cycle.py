@@ -267,6 +267,18 @@ def test_a_last_batch_that_is_gone_hides_no_new_ones(vendor_of: VendorOf, manner
     for _ in range(4):
         run = vendor.pull()
         assert run.ending == "good"
-        assert run.requests <= 2
+        assert run.requests <= 3
     assert Batch.objects.get(remote_id="batch_of_another_life").gone_at
     assert Batch.objects.filter(remote_id=remote_id).exists()
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("not_found", "not_found"), ("error_200", "refused")])
+def test_a_list_that_is_not_there_takes_no_batch_out_of_sight(vendor_of: VendorOf, fault: str, kind: str) -> None:
+    vendor = vendor_of(300, open_positions=[0])
+    vendor.world.faults.add("oldest_first")
+    vendor.pull()
+    vendor.world.faults.add(fault)
+    for _ in range(4):
+        run = vendor.pull()
+        assert (run.ending, run.error_kind) == ("failed", kind)
+    assert not Batch.objects.filter(misses__gt=0).exists()
