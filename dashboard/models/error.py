@@ -33,6 +33,13 @@ class FileReadQuerySet(models.QuerySet["FileRead"]):
             state__in=FileRead.OPEN,
         )
 
+    def open(self) -> Self:
+        return self.filter(state__in=FileRead.OPEN)
+
+    def published(self, batch: Batch, kind: str) -> "FileRead | None":
+        """The read whose results show."""
+        return self.filter(batch=batch, kind=kind, state=FileRead.State.READ).order_by("-pk").first()
+
 
 class FileRead(models.Model):
     """The wish to read a file of a batch, how far that came, and what was counted.
@@ -65,7 +72,10 @@ class FileRead(models.Model):
     next_try_at = models.DateTimeField(null=True)
     error_kind = models.CharField(max_length=32, default="", blank=True)
     error_words = models.TextField(default="", blank=True)
-    offset = models.BigIntegerField(default=0)  # bytes of the file up to the end of the last line that was counted
+    # Up to the end of the last line that was counted: bytes of the file (unpacked), and lines, blank ones included.
+    offset = models.BigIntegerField(default=0)
+    last_line = models.PositiveIntegerField(default=0)
+    is_packed = models.BooleanField(default=False)  # the file itself is gzip: no part of it can be asked for
     size = models.BigIntegerField(null=True)  # bytes, as the vendor says
     lines = models.PositiveIntegerField(default=0)  # that hold something, unreadable ones included
     bad_lines = models.PositiveIntegerField(default=0)
@@ -73,6 +83,9 @@ class FileRead(models.Model):
     failed = models.PositiveIntegerField(default=0)
     never_ran = models.PositiveIntegerField(default=0)
     is_capped = models.BooleanField(default=False)  # only its first lines were read
+    # Of an input file that somebody asked for: requests that neither the output nor the error file has.
+    missing = models.PositiveIntegerField(null=True)
+    missing_ids = models.JSONField(default=list)  # the first of their custom_ids
 
     objects = FileReadQuerySet.as_manager()
 
@@ -84,7 +97,7 @@ class FileRead(models.Model):
         ]
         indexes = [
             models.Index(fields=["batch", "kind", "-id"], name="batch_files"),
-            models.Index(fields=["wanted_at"], name="tick_wanted_files", condition=Q(state__in=["wanted", "reading"])),
+            models.Index(fields=["state", "wanted_at"], name="tick_wanted_files"),
         ]
 
     def __str__(self) -> str:
@@ -164,6 +177,12 @@ class BatchError(models.Model):
         return f"{self.requests} of batch {self.batch_id}: group {self.group_id}"
 
 
+class ErrorDayQuerySet(models.QuerySet["ErrorDay"]):
+    def visible_to(self, user: "User | AnonymousUser") -> Self:
+        """Days of the connections that this person may see."""
+        return self.all() if user.has_perm("dashboard.view_batch") else self.none()
+
+
 class ErrorDay(models.Model):
     """An error's share of one day (UTC) and connection; made anew from BatchError whenever one of that day changes."""
 
@@ -172,6 +191,8 @@ class ErrorDay(models.Model):
     day = models.DateField()
     batches = models.PositiveIntegerField()
     requests = models.PositiveBigIntegerField()
+
+    objects = ErrorDayQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -21,13 +21,13 @@ from django.views.decorators.http import require_GET, require_http_methods
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
 from dashboard.insight.causes import cause_of
 from dashboard.insight.outcome import sentences, state_of
-from dashboard.insight.pulse import revisions_in
 from dashboard.insight.timeline import timeline
 from dashboard.middleware import client_address, polled
 from dashboard.models import Act, Batch, Transition, User
 from dashboard.models.batch import Status
 from dashboard.sync import acts
 from dashboard.templatetags.batches import clock_words, left, now_of, percent
+from dashboard.views.batch_errors import errors_context, has_moved, may_read_bodies, seen_token
 from dashboard.views.batch_row import STOPPING, has_bar, requested
 from dashboard.views.batches import is_htmx
 from dashboard.views.health import not_allowed
@@ -72,16 +72,13 @@ class Scale:
 @polled
 @require_GET
 def batch(request: HttpRequest, pk: int) -> HttpResponse:
-    taken = pulse_of(request)  # before the rows: what moves in between is asked for again
+    pulse_of(request)  # before the rows: what moves in between is asked for again
     found = find(request, pk)
     context = shown(request, found)
     if not is_htmx(request):
         return render(request, "batch/batch.html", context)
-    seen = revisions_in(request.GET.get("seen", "")).get(found.connection_id, 0)
-    drained = str(found.connection_id) in request.GET.get("drained", "").split(",")
-    turned = drained != (found.connection_id in stale_connections(taken))
     # A retired connection has no beat, and its batches do not move.
-    context["moved"] = found.revision > seen or turned
+    context["moved"] = has_moved(request, found, context["files"])
     return render(request, "batch/_changed.html", context)
 
 
@@ -145,11 +142,14 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
     taken, now = pulse_of(request), timezone.now()
     history = list(Act.objects.filter(batch=found).order_by("-began_at")[:EVENTS_SHOWN])
     stale = is_stale(request, found)
-    is_live = bool(found.refresh_until and found.refresh_until > now and not found.gone_at)
+    failing = errors_context(found)
+    is_live = bool(found.refresh_until and found.refresh_until > now and not found.gone_at) or bool(failing["reading"])
     drained = found.connection_id if found.connection_id in stale_connections(taken) else ""
     raw = pretty(bytes(found.payload))
-    return {
+    return failing | {
         "batch": found,
+        "page": "batch",
+        "can_read": may_read_bodies(request),
         "sentences": sentences(found),
         "stale": stale,
         "synced_at": found.connection.synced_at,
@@ -171,7 +171,7 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "why_not": why_not(found, history),
         "is_live": is_live,
         "poll_seconds": OPEN_SECONDS if is_live else ENDED_SECONDS,
-        "poll_url": "?" + urlencode({"seen": taken.token, "drained": drained}),
+        "poll_url": "?" + urlencode({"seen": seen_token(taken.token, failing["reading"]), "drained": drained}),
     }
 
 
