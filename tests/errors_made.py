@@ -102,7 +102,7 @@ def errors_made(batch: Batch, found: dict[Error, int], *, source: str = "error",
                     words=message.replace("<n>", str(4_000 + line)),
                     tokens_input=None,
                     tokens_output=None,
-                )  # fmt: skip
+                )
             )
             if n < 3:
                 samples.append({"custom_id": custom_id, "line": line, "input_line": line, "words": results[-1].words})

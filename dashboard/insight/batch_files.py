@@ -6,7 +6,7 @@ from datetime import datetime
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.insight.causes import cause_of
 from dashboard.insight.outcome import count
@@ -14,6 +14,11 @@ from dashboard.models import Batch, FileKind, FileRead, RemoteFile
 
 State = FileRead.State
 READS_SEEN = 30
+NAMES = {
+    "input": gettext_lazy("Input file"),
+    "output": gettext_lazy("Output file"),
+    "error": gettext_lazy("Error file"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class BatchFile:
 
     @property
     def label(self) -> str:
-        return str(FileKind(self.kind).label)
+        return str(NAMES[self.kind])
 
     @property
     def is_being_read(self) -> bool:
@@ -178,8 +183,8 @@ class Reckoning:
 
     @property
     def is_settled(self) -> bool:
-        """Nothing is missing, so there is nothing to name."""
-        return self.missing == 0 and not self.lost
+        """A comparison with the input file would name nothing, or could not be made."""
+        return not self.is_whole or (self.missing == 0 and not self.lost)
 
     @property
     def state(self) -> str:

@@ -13,6 +13,7 @@ HEIGHT = 148
 HEADROOM = 16  # above the highest column, for the words of the one under the pointer
 LABELS = 7
 GAP = 0.22  # of a column's room
+LEAST = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,6 @@ class Column:
 class Tick:
     at: str
     words: str
-    anchor: str = "middle"
     is_optional: bool = False
 
 
@@ -57,7 +57,6 @@ class Chart:
     y_ticks: tuple[Tick, ...]
     x_ticks: tuple[Tick, ...]
     y_width: int
-    labels: tuple[str, ...]
     rows: tuple[tuple[str, tuple[int, ...]], ...]
     height: int = HEIGHT
 
@@ -71,12 +70,23 @@ def nice(value: float) -> int:
 
 
 def stacked(
-    labels: Sequence[str], layers: Sequence[Series], hrefs: Sequence[str] = (), *, top: int = 0, unit: str = ""
+    labels: Sequence[str],
+    layers: Sequence[Series],
+    *,
+    hrefs: Sequence[str] = (),
+    wholes: Sequence[int] = (),
+    marks: Sequence[str] = (),
+    top: int = 0,
 ) -> Chart:
-    """A column for each label, its layers from the bottom up. `top` fixes the scale, as for shares of a hundred."""
+    """A column for each label, its layers from the bottom up.
+
+    `top` fixes the scale. With `wholes` a column is drawn as shares of its own whole, while its words and the table
+    keep the numbers; what is missing of a whole stays empty. `marks` stand under the axis in place of the labels.
+    """
     shown = tuple(layer for layer in layers if any(layer.values)) or tuple(layers[:1])
     sums = [sum(layer.values[i] for layer in shown) for i in range(len(labels))]
-    top = top or nice(max(sums, default=0))
+    unit = " %" if wholes else ""
+    top = 100 if wholes else top or nice(max(sums, default=0))
     room = 100 / max(1, len(labels))
     return Chart(
         legend=shown,
@@ -86,32 +96,34 @@ def stacked(
                 width=per_cent(room * (1 - GAP)),
                 room_x=per_cent(room * i),
                 room=per_cent(room),
-                words=column_words(label, shown, i, unit),
-                boxes=boxes(shown, i, top),
-                href=hrefs[i] if i < len(hrefs) else "",
+                words=column_words(label, shown, i),
+                boxes=boxes(shown, i, wholes[i] if wholes else top),
+                href=hrefs[i] if hrefs else "",
             )
             for i, label in enumerate(labels)
         ),
         y_ticks=y_ticks(top, unit),
-        x_ticks=x_ticks(labels, room),
+        x_ticks=x_ticks(marks or labels, room),
         y_width=8 + 7 * len(count(top) + unit),
-        labels=tuple(labels),
         rows=tuple((label, tuple(layer.values[i] for layer in shown)) for i, label in enumerate(labels)),
     )
 
 
-def column_words(label: str, shown: Sequence[Series], i: int, unit: str) -> str:
-    parts = [f"{count(layer.values[i])}{unit} {layer.name}" for layer in shown if layer.values[i]]
-    return f"{label} · {', '.join(parts)}" if parts else f"{label} · 0"
+def column_words(label: str, shown: Sequence[Series], i: int) -> str:
+    parts = [f"{count(layer.values[i])} {layer.name}" for layer in shown if layer.values[i]]
+    return f"{label} · {', '.join(parts) or 0}"
 
 
 def boxes(shown: Sequence[Series], i: int, top: int) -> tuple[Box, ...]:
-    """From the axis up. What is there at all is seen: at least a pixel and a half."""
+    """From the axis up. What is there at all is seen: at least a pixel and a half, taken from the largest."""
+    most = HEIGHT - HEADROOM
+    heights = [max(LEAST, most * layer.values[i] / top) if layer.values[i] else 0.0 for layer in shown]
+    if (over := sum(heights) - most) > 0:
+        heights[heights.index(max(heights))] -= over
     placed, y = [], float(HEIGHT)
-    for layer in shown:
-        if layer.values[i]:
-            height = max(1.5, (HEIGHT - HEADROOM) * min(1.0, layer.values[i] / top))
-            y = max(0.0, y - height)
+    for layer, height in zip(shown, heights, strict=True):
+        if height > 0:
+            y -= height
             placed.append(Box(layer.key, f"{y:.1f}", f"{height:.1f}"))
     return tuple(placed)
 
@@ -124,11 +136,13 @@ def y_ticks(top: int, unit: str) -> tuple[Tick, ...]:
     )
 
 
-def x_ticks(labels: Sequence[str], room: float) -> tuple[Tick, ...]:
-    """A few of the labels, evenly; every other one is left out on a phone."""
-    step = max(1, ceil(len(labels) / LABELS))
-    places = range(0, len(labels), step)
-    return tuple(Tick(per_cent(room * (i + 0.5)), labels[i], is_optional=bool(n % 2)) for n, i in enumerate(places))
+def x_ticks(marks: Sequence[str], room: float) -> tuple[Tick, ...]:
+    """A few of the marks, evenly; every other one is left out on a phone."""
+    step = max(1, ceil(len(marks) / LABELS))
+    return tuple(
+        Tick(per_cent(room * (i + 0.5)), marks[i], is_optional=bool(n % 2))
+        for n, i in enumerate(range(0, len(marks), step))
+    )
 
 
 def per_cent(value: float) -> str:

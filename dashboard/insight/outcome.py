@@ -60,7 +60,14 @@ def state_of(batch: Batch) -> str:
         return "gone"
     if batch.outcome == Outcome.OPEN:
         return batch.status
+    if hides_errors(batch):
+        return "partial"
     return STATES[Outcome(batch.outcome)]
+
+
+def hides_errors(batch: Batch) -> bool:
+    """Whether the vendor counts requests as completed whose answers are errors, as its files show. Never green then."""
+    return batch.outcome == Outcome.SUCCEEDED and bool(batch.worst_requests)
 
 
 def in_words(batch: Batch) -> str:
@@ -71,6 +78,8 @@ def in_words(batch: Batch) -> str:
     match batch.outcome:
         case Outcome.OPEN:
             return str(Status(batch.status).label)
+        case Outcome.SUCCEEDED if hides_errors(batch):
+            return _("Completed with errors")
         case Outcome.PARTIAL:
             return _("Partial, %(done)s of %(total)s") % {"done": done, "total": total}
         case Outcome.EXPIRED if batch.requests_total:
@@ -101,6 +110,7 @@ def sentences(batch: Batch) -> list[tuple[str, str]]:
     pieces = [
         ("main", _main(batch)),
         ("bad", _failed(failed) if batch.outcome != Outcome.ALL_FAILED else ""),
+        ("bad", _hidden(batch)),
         ("", _unaccounted(lost)),
         ("", _overdue(batch)),
     ]
@@ -136,6 +146,16 @@ def _main(batch: Batch) -> str:
 
 def _failed(failed: int) -> str:
     return ngettext("%(count)s failed.", "%(count)s failed.", failed) % {"count": count(failed)} if failed else ""
+
+
+def _hidden(batch: Batch) -> str:
+    if not hides_errors(batch):
+        return ""
+    return ngettext(
+        "At least %(count)s of their answers is an error.",
+        "At least %(count)s of their answers are errors.",
+        batch.worst_requests,
+    ) % {"count": count(batch.worst_requests)}
 
 
 def _unaccounted(lost: int) -> str:

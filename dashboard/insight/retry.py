@@ -108,7 +108,7 @@ def advice(reason: str) -> str:
 def verdict_of(reason: str) -> Verdict:
     """The verdict of a stored reason; an unlisted one is not known."""
     retry = _RETRIES.get(cast(RetryReason, reason))
-    return retry.verdict if retry else "unknown"
+    return retry.verdict if retry is not None else "unknown"
 
 
 _RETRIES: Final = {reason: Retry(verdict, reason) for reason, verdict in _VERDICT_OF.items()}

@@ -24,7 +24,7 @@ from dashboard.views.shell import pulse_of, stale_connections
 
 GROUPS_SHOWN = 50
 SAMPLES_SHOWN = 3
-POINTS = 48
+POINTS = 40
 OPEN_SECONDS, ENDED_SECONDS = 5, 60
 
 
@@ -53,7 +53,12 @@ def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
     found = ngettext("%(count)s group", "%(count)s groups", groups) % {"count": number(groups)} if groups else ""
     return [
         Tab("batch", reverse("batch", args=[batch.pk]), _("Errors"), found),
-        Tab("batch-requests", reverse("batch-requests", args=[batch.pk]), _("Requests"), number(failing or None)),
+        Tab(
+            "batch-requests",
+            reverse("batch-requests", args=[batch.pk]),
+            _("Requests"),
+            number(failing or batch.requests_failed or None),
+        ),
         Tab("batch-files", reverse("batch-files", args=[batch.pk]), _("Files"), number(files or None)),
     ]
 

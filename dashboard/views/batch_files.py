@@ -129,7 +129,7 @@ def read(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
     else:
         note(request, "file.read", found, f"{kind} file {file.file_id}")
         remote.ask(found, kind, str(request.user))
-        messages.info(request, _("The %(file)s file is being read.") % {"file": file.label.lower()}, "ui-check")
+        messages.info(request, _("The %(file)s is being read.") % {"file": file.label.lower()}, "ui-check")
     back = request.POST.get("back", "")
     return redirect(back if back in {"batch", "batch-requests"} else "batch-files", pk=pk)
 

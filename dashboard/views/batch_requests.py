@@ -212,6 +212,7 @@ def listed(request: HttpRequest, batch: Batch, asked: Asked, files: dict[str, Ba
         "statuses": sorted({group.http_status for group in groups.values() if group.http_status}),
         "notes": notes_of(batch, files, asked),
         "lacks_succeeded": lacking,
+        "has_tokens": any(result.tokens_input is not None for _kind, result in page.rows),
         "output": files["output"],
         "error_file": files["error"],
         "can_read": may_read_bodies(request),
@@ -243,20 +244,23 @@ def row_of(batch: Batch, kind: str, result: Result, groups: dict[int, ErrorGroup
 
 def chips_of(asked: Asked, reads: dict[str, FileRead], batch: Batch) -> list[tuple[str, Any, str, int | None, str]]:
     """How many there are of each outcome, by the lines that were read. Searches are not counted."""
-    failed = sum(read.failed for read in reads.values())
+    # What was not read is not known: then the vendor's own counts stand there.
+    is_read = "error" in reads or not batch.error_file_id
+    failed = sum(read.failed for read in reads.values()) if is_read else batch.requests_failed
     never = sum(read.never_ran for read in reads.values())
-    succeeded = reads["output"].succeeded if "output" in reads else batch.requests_completed
     numbers = {
-        "": failed + never,
+        "": failed + never if failed is not None else None,
         "failed": failed,
         "never_ran": never,
-        "succeeded": succeeded,
+        "succeeded": reads["output"].succeeded if "output" in reads else batch.requests_completed,
         "all": batch.requests_total,
     }
+    # One kind of failure needs no chip of its own.
+    both = bool(failed and never)
     return [
         (slug, label, state, numbers[slug], asked.link(outcome=slug))
         for slug, label, state, _states in OUTCOMES
-        if slug != "never_ran" or never or asked.outcome == slug
+        if slug not in ("failed", "never_ran") or both or asked.outcome == slug
     ]
 
 

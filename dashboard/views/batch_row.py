@@ -7,9 +7,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from dashboard.insight.outcome import state_of
-from dashboard.models import Act, Batch
+from dashboard.models import Act, Batch, ErrorGroup
 from dashboard.models.batch import Outcome, Status
-from dashboard.templatetags.batches import clock_words, short_endpoint
+from dashboard.templatetags.batches import clock_words, number, short_endpoint
 
 # Never payload or search_text: they are most of a row's bytes.
 SHOWN_COLUMNS = (
@@ -33,6 +33,8 @@ SHOWN_COLUMNS = (
     "is_overdue",
     "gone_at",
     "errors",
+    "worst_error_id",
+    "worst_requests",
     "revision",
 )
 STOPPING = (Status.CANCELLING, Status.CANCELLED)
@@ -55,8 +57,15 @@ class Row:
 
 def rows_of(batches: list[Batch], names: dict[int, str], stale: dict[int, datetime | None]) -> list[Row]:
     acts = acts_of(batches)
+    worst = worst_of(batches)
     base = reverse("batches")  # a batch stands below the list; resolving fifty addresses takes a while
-    return [row_of(base, batch, names, stale, acts.get(batch.pk)) for batch in batches]
+    return [row_of(base, batch, names, stale, acts.get(batch.pk), worst) for batch in batches]
+
+
+def worst_of(batches: list[Batch]) -> dict[int, ErrorGroup]:
+    """The errors that most requests met: with one query for all rows, or none at all."""
+    wanted = {batch.worst_error_id for batch in batches if batch.worst_error_id}
+    return ErrorGroup.objects.only("http_status", "code", "message").in_bulk(wanted) if wanted else {}
 
 
 def acts_of(batches: list[Batch]) -> dict[int, Act]:
@@ -75,7 +84,14 @@ def requested(act: Act) -> str:
     return _("cancel requested by %(who)s, %(time)s") % said
 
 
-def row_of(base: str, batch: Batch, names: dict[int, str], stale: dict[int, datetime | None], act: Act | None) -> Row:
+def row_of(
+    base: str,
+    batch: Batch,
+    names: dict[int, str],
+    stale: dict[int, datetime | None],
+    act: Act | None,
+    worst: dict[int, ErrorGroup],
+) -> Row:
     is_stale = batch.connection_id in stale and batch.is_open
     note, note_state = "", ""
     if batch.gone_at:
@@ -88,7 +104,7 @@ def row_of(base: str, batch: Batch, names: dict[int, str], stale: dict[int, date
         note_state = "stale"
     elif batch.is_overdue and batch.is_open:
         note, note_state = _("overdue, not called expired"), "risk"
-    error = "" if batch.is_open else first_error(batch)
+    error = "" if batch.is_open else first_error(batch) or worst_words(batch, worst)
     return Row(
         batch=batch,
         url=f"{base}{batch.pk}/",
@@ -104,6 +120,16 @@ def row_of(base: str, batch: Batch, names: dict[int, str], stale: dict[int, date
 
 def has_bar(batch: Batch) -> bool:
     return Outcome(batch.outcome) not in BARLESS and (state_of(batch) != "failed" or bool(batch.requests_total))
+
+
+def worst_words(batch: Batch, worst: dict[int, ErrorGroup]) -> str:
+    """The error that most of its requests met: `429 rate_limit_exceeded ×3: Rate limit reached for <model> ...`."""
+    group = worst.get(batch.worst_error_id) if batch.worst_error_id else None
+    if group is None:
+        return ""
+    times = f"×{number(batch.worst_requests)}"
+    what = " ".join(str(part) for part in (group.http_status, group.code, times) if part)
+    return ": ".join(part for part in (what, group.message) if part)[:300]
 
 
 def first_error(batch: Batch) -> str:

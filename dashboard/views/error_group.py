@@ -10,6 +10,7 @@ from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
@@ -18,7 +19,7 @@ from django.views.decorators.http import require_GET
 from dashboard.insight.advice import advice_of
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.middleware import polled
-from dashboard.models import BatchError, ErrorDay, ErrorGroup
+from dashboard.models import Batch, BatchError, ErrorDay, ErrorGroup
 from dashboard.views.batch_errors import samples_of
 from dashboard.views.batches import EPOCH, is_htmx
 from dashboard.views.shell import pulse_of
@@ -122,7 +123,7 @@ def hit(request: HttpRequest, group: ErrorGroup, by: str) -> dict[str, Any]:
         "keys": [(key, link(by="" if key == OWNER else key), key == by) for key in names[:KEYS_SHOWN]],
         "values": shown,
         "values_left": max(0, len(ranked) - VALUES_SHOWN),
-        "values_most": max((number for _value, _batches, number in shown), default=0),
+        "values_sum": sum(requests.values()),
         "looked_at": sum(batches.values()),
     }
 
@@ -138,25 +139,23 @@ def trend_of(request: HttpRequest, group: ErrorGroup) -> Chart:
 
 
 def outcomes_of(errors: list[BatchError]) -> Chart | None:
-    """How the requests of each batch ended, in per cent of what its total says: oldest first."""
+    """How the requests of each batch ended, as shares of what its total says: oldest first."""
     batches = {error.batch_id: error.batch for error in reversed(errors) if error.batch.requests_total}
     if not batches:
         return None
-    done, failed, lost = [], [], []
-    for batch in batches.values():
-        total = batch.requests_total or 1
-        shares = [100 * (part or 0) / total for part in (batch.requests_completed, batch.requests_failed)]
-        done.append(round(shares[0]))
-        failed.append(round(shares[1]))
-        lost.append(max(0, 100 - done[-1] - failed[-1]) if batch.unaccounted else 0)
     return stacked(
         [str(batch)[:40] for batch in batches.values()],
         [
-            Series("done", _("completed"), done),
-            Series("fail", _("failed"), failed),
-            Series("lost", _("unaccounted"), lost),
+            Series("done", _("completed"), [batch.requests_completed or 0 for batch in batches.values()]),
+            Series("fail", _("failed"), [batch.requests_failed or 0 for batch in batches.values()]),
+            Series("lost", _("unaccounted"), [batch.unaccounted or 0 for batch in batches.values()]),
         ],
-        [reverse("batch", args=[pk]) for pk in batches],
-        top=100,
-        unit=" %",
+        hrefs=[reverse("batch", args=[pk]) for pk in batches],
+        wholes=[batch.requests_total or 1 for batch in batches.values()],
+        marks=[day_of(batch) for batch in batches.values()],
     )
+
+
+def day_of(batch: Batch) -> str:
+    at = batch.finished_at or batch.ordered_at
+    return date_format(timezone.localtime(at), "j M")
