@@ -276,6 +276,9 @@ BUILD = env.str("DASHBOARD_BUILD", default="") or build_id()
 PULSE_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0
 
+# Of error and output files: how long after the end of its batch each request's result is kept. Groups stay.
+RESULT_DAYS = env.int("DASHBOARD_RESULT_DAYS", default=30)
+
 # The first connection, read from the environment at every call and never stored.
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="") or "https://api.openai.com/v1"

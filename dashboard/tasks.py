@@ -6,6 +6,7 @@ What must happen is a row in the database, so a lost message only waits for the 
 import logging
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from django.utils import timezone
 from dashboard.insight.pulse import WORKER_SEEN_EVERY, health_of
 from dashboard.models import Batch, Connection, Part, SyncRun
 from dashboard.models.connection import raise_revision
-from dashboard.sync import acts
+from dashboard.sync import acts, files, reading
 from dashboard.sync.pull import pull
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 MESSAGE_LIFE = 60
 RUNS_KEPT = timedelta(days=14)
 SWEEP_EVERY = timedelta(minutes=5)
+READ_ON = 30.0  # seconds: so long one message goes on with the next file of its connection
 
 _stopping = threading.Event()
 
@@ -56,12 +58,17 @@ def tick() -> None:
         sync_connection.apply_async((pk,), expires=MESSAGE_LIFE)
     for pk in acts.unsettled():
         settle_act.apply_async((pk,), expires=MESSAGE_LIFE)
+    for pk in files.due_reads(now):
+        read_file.apply_async((pk,), expires=MESSAGE_LIFE)
     if swept:
         sweep()
 
 
 # Slow vendors never take every thread: the tick needs one, and says by it that we live.
-_threads = threading.BoundedSemaphore(settings.CELERY_WORKER_CONCURRENCY - 3)
+READERS = 3
+_threads = threading.BoundedSemaphore(settings.CELERY_WORKER_CONCURRENCY - 3 - READERS)
+# Nor do large files keep lists from being synced.
+_readers = threading.BoundedSemaphore(READERS)
 
 
 @shared_task(ignore_result=True)
@@ -83,6 +90,22 @@ def settle_act(act_id: int) -> None:
             acts.settle(act_id)
         finally:
             _threads.release()
+
+
+@shared_task(ignore_result=True)
+def read_file(read_id: int) -> None:
+    """Read a file, if it is still wanted and nobody else is at it, and then what its connection has due next."""
+    if _readers.acquire(blocking=False):
+        try:
+            until = time.monotonic() + READ_ON
+            while not _stopping.is_set():
+                read = reading.read_file(read_id, stop=_stopping.is_set)
+                following = files.due_reads(timezone.now(), read.batch.connection_id) if read else []
+                if not following or time.monotonic() > until:
+                    break
+                read_id = following[0]
+        finally:
+            _readers.release()
 
 
 def _note_worker(now: Any) -> bool:
@@ -126,6 +149,7 @@ def sweep() -> None:
     now = timezone.now()
     SyncRun.objects.filter(began_at__lt=now - RUNS_KEPT).delete()
     Session.objects.filter(expire_date__lt=now).delete()
+    files.sweep_results(now, timedelta(days=settings.RESULT_DAYS))
     prefix = "sqla+sqlite:///"
     if settings.CELERY_BROKER_URL.startswith(prefix):
         with closing(sqlite3.connect(settings.CELERY_BROKER_URL.removeprefix(prefix), timeout=5)) as broker, broker:

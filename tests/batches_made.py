@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from dashboard.insight.outcome import outcome_of
 from dashboard.models import Act, Batch, Connection, Counter, Part, Reading, SyncRun, Transition
-from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, place_of
+from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Outcome, Status, place_of
 from dashboard.models.search import index_new, searchable
 
 ENDS = {"completed": "completed_at", "failed": "failed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
@@ -55,6 +55,8 @@ def batch_made(connection: Connection, status: str = "in_progress", **columns: A
         given.setdefault("finished_at", made + timedelta(hours=1, minutes=20))
         given.setdefault(ENDS[known], given["finished_at"])
     is_open = known not in TERMINAL
+    if is_open and given.get("gone_at"):
+        given.setdefault("outcome", Outcome.UNSEEN)
     given.setdefault(
         "outcome",
         outcome_of(

@@ -125,7 +125,6 @@ def test_where_only_looking_is_allowed_admins_cannot_act_either(
     name: str, rows: dict[str, int], somebody: Callable[[str], Client], settings: LazySettings
 ) -> None:
     settings.READ_ONLY = True
-    door = DOORS[name]
     address = address_of(name, rows)
     assert somebody("mei").post(address).status_code == 405
 

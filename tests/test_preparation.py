@@ -59,3 +59,14 @@ def test_the_demo_leaves_a_connection_of_that_name_alone() -> None:
     own.refresh_from_db()
     assert own.base_url == "https://real.example/v1"
     assert Connection.objects.count() == 2
+
+
+def test_a_demo_that_was_removed_comes_back_and_is_read_from_the_start() -> None:
+    connect_demo(18_400)
+    Connection.objects.update(retired_at=timezone.now(), imported_at=timezone.now())
+    connect_demo(18_400)
+    back = Connection.objects.get()
+    assert (back.retired_at, back.imported_at) == (None, None)
+    Connection.objects.update(imported_at=timezone.now())
+    connect_demo(18_401)
+    assert Connection.objects.get().imported_at, "another port is the same demo"

@@ -18,12 +18,14 @@ from .base import (
     Reason,
     RefusedRecord,
     RemoteBatch,
+    RemoteContent,
     RemoteError,
+    RemoteFileInfo,
     RemotePage,
     Status,
     VendorError,
 )
-from .guard import BadAddress, check_base_url
+from .guard import FLAWS, BadAddress, Flaw, check_base_url
 from .openai import OpenAI
 from .scrub import scrub
 
@@ -43,14 +45,15 @@ DIALECTS: Final[dict[str, Entry]] = {
 def open_dialect(name: str, address: Address) -> Dialect:
     """The dialect `name` at `address`; close it, or use it in a `with`.
 
-    Raises KeyError for a name that is not in `DIALECTS`, VendorError (address_refused, bad_key) for an address or a
-    key that cannot be used at all. Nothing is sent yet.
+    Raises KeyError for a name that is not in `DIALECTS`, VendorError (address_refused, cannot_be_sent) for an address
+    or a key that cannot be used at all. Nothing is sent yet.
     """
     return DIALECTS[name].open(address)
 
 
 __all__ = [
     "DIALECTS",
+    "FLAWS",
     "KINDS",
     "REASONS",
     "STATUSES",
@@ -58,11 +61,14 @@ __all__ = [
     "BadAddress",
     "Dialect",
     "Entry",
+    "Flaw",
     "Kind",
     "Reason",
     "RefusedRecord",
     "RemoteBatch",
+    "RemoteContent",
     "RemoteError",
+    "RemoteFileInfo",
     "RemotePage",
     "Status",
     "VendorError",

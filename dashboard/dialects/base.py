@@ -6,12 +6,16 @@ must escape them. No object in this module ever holds a key in a place that its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Literal, Protocol, Self, get_args
+from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, get_args
 
 import msgspec
+
+if TYPE_CHECKING:
+    from .lines import ResultLine, Unreadable
 
 type Status = Literal[
     "validating",
@@ -62,6 +66,8 @@ type Kind = Literal[
     "wrong_batch",  # the answer is about another batch than the one asked for
     "too_large",
     "address_refused",  # by us: the address guard
+    "name_refused",  # by us: the name leads to an address that the guard refuses
+    "cannot_be_sent",  # the address, the key or a header holds what no request can hold
 ]
 """How a call failed. A code, not a sentence: the pages translate it."""
 
@@ -147,6 +153,34 @@ class RemotePage:
     vendor_now: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteFileInfo:
+    """A file as its vendor describes it. None and "" mean that it does not say."""
+
+    file_id: str
+    filename: str = ""
+    purpose: str = ""
+    size: int | None = None
+    created_at: int | None = None
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteContent:
+    """A file's bytes as they arrive, unpacked if they were packed for the way.
+
+    `begins_at` is where in the file they begin: at the offset that was asked for, or at 0 where the server does not
+    give parts of files, and then it is the caller who passes over what it has. `size` is that of the whole file,
+    where the answer says it. With `ends_unmarked` the end of the connection is all that marks the end of the file, so
+    that a cut looks like an end.
+    """
+
+    begins_at: int
+    size: int | None
+    ends_unmarked: bool
+    chunks: Iterator[bytes]
+
+
 class VendorError(Exception):
     """A call to a vendor failed; the only exception that a dialect's calls raise.
 
@@ -188,6 +222,7 @@ class Address:
     `base_url` may carry a query (Azure's `?api-version=`), which then goes with every request. `auth_style` says which
     header takes the key: `Authorization: Bearer`, `api-key`, or neither. `total_seconds` bounds a whole reading call,
     `cancel_seconds` a whole cancel, from the name look-up to the last byte. `max_bytes` bounds one answer, unpacked.
+    A file may be larger and take `file_seconds`, as long as no `read_seconds` go by without a byte.
     """
 
     base_url: str
@@ -202,6 +237,7 @@ class Address:
     read_seconds: float = 20.0
     total_seconds: float = 60.0
     cancel_seconds: float = 8.0
+    file_seconds: float = 3_600.0
     max_bytes: int = 32 * 1024 * 1024
 
 
@@ -223,6 +259,21 @@ class Dialect(Protocol):
 
         The answer is the batch as the vendor then saw it, mostly "cancelling".
         """
+        ...
+
+    def describe_file(self, file_id: str) -> RemoteFileInfo:
+        """What the vendor says of a file."""
+        ...
+
+    def open_file(
+        self, file_id: str, offset: int = 0, length: int | None = None
+    ) -> AbstractContextManager[RemoteContent]:
+        """A file's bytes, for as long as the block lasts: from `offset` on, `length` of them where the server gives
+        parts. Reading the chunks raises VendorError too. Nothing else may be asked meanwhile."""
+        ...
+
+    def read_result(self, raw: bytes | None, number: int) -> ResultLine | Unreadable:
+        """What a line of an output or error file says. Never raises."""
         ...
 
     def close(self) -> None:

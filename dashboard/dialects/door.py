@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import os
+import re
 import socket
 import ssl
+import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -20,7 +23,7 @@ import certifi
 import httpcore
 import httpx
 
-from .base import Address, Kind, VendorError
+from .base import Address, Kind, RemoteContent, VendorError
 from .guard import AddressRefused, BadAddress, GuardedBackend, Resolve, check_base_url, deadline, look_up
 from .scrub import scrub
 from .wire import read_error
@@ -30,6 +33,8 @@ __all__ = ["Answer", "BadAddress", "Door", "check_base_url", "retry_after"]
 LONGEST_WAIT: Final = 3_600.0
 """Seconds: a vendor that asks for more is asked again after an hour all the same."""
 _LONGEST_REFUSAL: Final = 64 * 1024
+_STEP: Final = 64 * 1024
+_NO_END: Final = sys.maxsize
 # Headers that decide where and how a request goes are ours; a connection's extra headers may not set them.
 _OUR_HEADERS: Final = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "te"})
 _KINDS: Final[dict[int, Kind]] = {
@@ -57,7 +62,7 @@ class Door:
     """A client for one vendor at one address. Every failure is a VendorError without a trace of the key.
 
     `transport` and `resolve` stand in for the network and for DNS in tests. Serves one thread at a time.
-    Raises VendorError (address_refused, bad_key) when the address or the key cannot be used at all.
+    Raises VendorError (address_refused, cannot_be_sent) when the address or the key cannot be used at all.
     """
 
     def __init__(
@@ -70,8 +75,10 @@ class Door:
         self._transport = transport
         try:
             self._base = httpx.URL(check_base_url(address.base_url, address.allow_private))
-        except (BadAddress, httpx.InvalidURL) as error:
-            raise VendorError("address_refused", scrub(str(error), self.secrets), sent=False) from None
+        except BadAddress:
+            raise VendorError("address_refused", sent=False) from None
+        except httpx.InvalidURL:
+            raise VendorError("cannot_be_sent", sent=False) from None
         self._headers = self._make_headers()
         self._client = self._open()
         self._asked = False
@@ -102,8 +109,32 @@ class Door:
         with self._open() as client:
             return self._call("POST", self._url(path, None), client, self._address.cancel_seconds)
 
+    @contextmanager
+    def open(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[RemoteContent]:
+        """The body at a path below the base as a stream, from `offset` on where the server can. Raises VendorError.
+
+        A redirect is followed once, also to another origin (where clouds keep what they sign addresses for), but none
+        of our headers goes there, the key least of all, and never from https to http.
+        """
+        with ExitStack() as stack:
+            # Of the headers alone; the pieces have their own.
+            token = deadline.set(time.monotonic() + self._address.total_seconds)
+            try:
+                response = self._opened(self._url(path, None), offset, length, stack)
+                begins_at, size = _part_of(response)
+                if begins_at != offset:
+                    # Ignored, or another part than we asked for.
+                    if begins_at != 0:
+                        response.close()
+                        response = self._opened(self._url(path, None), 0, None, stack)
+                    begins_at, size = 0, _part_of(response)[1]
+            finally:
+                deadline.reset(token)
+            unmarked = not {"content-length", "transfer-encoding"} & response.headers.keys()
+            yield RemoteContent(begins_at, size, unmarked, self._pieces(response))
+
     def _make_headers(self) -> list[tuple[bytes, bytes]]:
-        """Every header of a request. Raises VendorError for a key that no header can carry."""
+        """Every header of a request. Raises VendorError for what no header can carry."""
         address, key = self._address, self._address.key.strip()
         ours = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "batches-dashboard"}
         ours |= {name: text for name, text in address.extra_headers.items() if name.lower() not in _OUR_HEADERS}
@@ -116,8 +147,7 @@ class Door:
         elif key and address.auth_style == "api-key":
             ours["api-key"] = key
         if not all(text.isascii() and text.isprintable() for pair in ours.items() for text in pair):
-            words = "The key or a header holds characters that cannot be sent."
-            raise VendorError("bad_key", words, sent=False)
+            raise VendorError("cannot_be_sent", sent=False)
         return [(name.encode(), text.strip().encode()) for name, text in ours.items()]
 
     def _open(self) -> httpx.Client:
@@ -170,10 +200,83 @@ class Door:
                 response.close()
         except VendorError as error:
             return error
-        except AddressRefused as error:
-            return VendorError("address_refused", scrub(str(error), self.secrets), sent=False)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-            return self._explain(error, started=started)
+        except (AddressRefused, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            return self._failure(error, started=started)
+
+    def _opened(self, url: httpx.URL, offset: int, length: int | None, stack: ExitStack) -> httpx.Response:
+        """A good answer with its body still unread; the stack closes it."""
+        # What is packed for the way cannot be entered in the middle.
+        plain = {"Accept": "*/*", "User-Agent": "batches-dashboard", "Accept-Encoding": "gzip"}
+        if offset or length is not None:
+            last = "" if length is None else offset + length - 1
+            plain |= {"Range": f"bytes={offset}-{last}", "Accept-Encoding": "identity"}
+        ranged = [(name.encode(), text.encode()) for name, text in plain.items()]
+        of_way = {name.lower().encode() for name in (*plain, "Range")}
+        ours = [pair for pair in self._headers if pair[0].lower() not in of_way]
+        found = self._start(url, self._client, ours + ranged)
+        if isinstance(found, _CutError) and self._asked:
+            found = self._start(url, self._client, ours + ranged)
+        if isinstance(found, httpx.URL):
+            if _origin(found) == _origin(url):
+                found = self._start(found, self._client, ours + ranged)
+            elif url.scheme == "https" and found.scheme != "https":
+                found = VendorError("redirected", "to an address without encryption")
+            else:
+                found = self._start(found, stack.enter_context(self._open()), ranged)
+        if isinstance(found, httpx.URL):
+            raise VendorError("redirected", "more than once")
+        if isinstance(found, VendorError):
+            found.__context__ = None
+            raise found.with_traceback(None)
+        stack.callback(found.close)
+        return found
+
+    def _start(
+        self, url: httpx.URL, client: httpx.Client, headers: list[tuple[bytes, bytes]]
+    ) -> httpx.Response | httpx.URL | VendorError:
+        """One request for a stream: its answer, where to go instead, or what went wrong."""
+        try:
+            response = client.send(client.build_request("GET", url, headers=headers), stream=True)
+            if 200 <= response.status_code < 300 or _is_past_the_end(response):
+                self._asked = True
+                return response
+            try:
+                elsewhere = self._read(response)
+            finally:
+                response.close()
+            return elsewhere if isinstance(elsewhere, httpx.URL) else VendorError("refused")
+        except VendorError as error:
+            return error
+        except (AddressRefused, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            return self._failure(error, started=False)
+
+    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
+        """The body of a stream. However slowly it is taken, the vendor has `read_seconds` for each piece."""
+        address = self._address
+        until = time.monotonic() + address.file_seconds
+        chunks = iter(()) if _is_past_the_end(response) else self._chunks(response, _NO_END)
+        is_first = "html" in response.headers.get("content-type", "")
+        while True:
+            # Set anew each time: whoever takes the pieces may do so from several threads, each with its own deadline.
+            token = deadline.set(min(time.monotonic() + address.read_seconds, until))
+            failure: VendorError | None = None
+            chunk = b""
+            try:
+                chunk = next(chunks, b"")
+            except (VendorError, httpx.HTTPError, httpx.StreamError, OSError) as error:
+                failure = self._failure(error, started=True)
+            finally:
+                deadline.reset(token)
+            if is_first and chunk.lstrip().startswith(b"<"):
+                # A proxy's page. A server that only forgot to say what its lines are is read.
+                failure = VendorError("not_json", read_error(chunk, secrets=self.secrets), status=response.status_code)
+            is_first = False
+            if failure is not None:
+                failure.__context__ = None
+                raise failure.with_traceback(None)
+            if not chunk:
+                return
+            yield chunk
 
     def _read(self, response: httpx.Response) -> Answer | httpx.URL:
         self._asked = True
@@ -210,14 +313,23 @@ class Door:
         for packed in cast("Iterable[bytes]", response.stream):
             if time.monotonic() > deadline.get():
                 raise VendorError("timeout", "the answer took too long", status=status)
-            try:
-                chunk = unpack.decompress(packed, most - size + 1) if unpack else packed
-            except zlib.error:
-                raise VendorError("not_json", "damaged while packed", status=status) from None
-            size += len(chunk)
-            yield chunk[: len(chunk) - max(size - most, 0)]
-            if size > most:
-                raise VendorError("too_large", f"more than {most} bytes", status=status)
+            for chunk in _plain(packed, unpack, status) if unpack else (packed,):
+                size += len(chunk)
+                if chunk:
+                    yield chunk[: len(chunk) - max(size - most, 0)]
+                if size > most:
+                    raise VendorError("too_large", f"more than {most} bytes", status=status)
+        if unpack and (rest := unpack.flush()):
+            yield rest
+        if unpack and size and not unpack.eof:
+            raise VendorError("not_json", "cut off while packed", status=status)
+
+    def _failure(self, error: Exception, *, started: bool) -> VendorError:
+        if isinstance(error, VendorError):
+            return error
+        if isinstance(error, AddressRefused):
+            return VendorError("name_refused", sent=False)
+        return self._explain(error, started=started)
 
     def _explain(self, error: Exception, *, started: bool) -> VendorError:
         causes = list(_causes(error))
@@ -234,9 +346,45 @@ class Door:
         if isinstance(error, httpx.ConnectError):
             return VendorError("unreachable", words, sent=False)
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-            return VendorError("address_refused", "The address or a header cannot be used.", sent=False)
+            return VendorError("cannot_be_sent", sent=False)
         cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) and not started
         return (_CutError if cut else VendorError)("unreachable", words or "the connection was cut")
+
+
+def _plain(packed: bytes, unpack: zlib._Decompress, status: int) -> Iterator[bytes]:
+    """Unpack step by step: a few kilobytes may hold megabytes."""
+    while packed:
+        try:
+            yield unpack.decompress(packed, _STEP)
+        except zlib.error:
+            raise VendorError("not_json", "damaged while packed", status=status) from None
+        packed = unpack.unconsumed_tail
+
+
+def _is_past_the_end(response: httpx.Response) -> bool:
+    """Whether a part was asked for that begins exactly where the file ends (416, with the size)."""
+    if response.status_code != 416:
+        return False
+    size = re.fullmatch(r"bytes \*/(\d{1,18})", response.headers.get("content-range", ""))
+    return bool(size and response.request.headers.get("range", "").startswith(f"bytes={size[1]}-"))
+
+
+def _part_of(response: httpx.Response) -> tuple[int | None, int | None]:
+    """Where in the file an answer begins, None when nobody can tell, and the size of the whole file, where it is said.
+
+    A part that was packed for the way is a part of the packed file: it is of no use.
+    """
+    said, is_packed = response.headers.get("content-range", ""), "content-encoding" in response.headers
+    if response.status_code == 416:
+        size = int(said.rpartition("/")[2])
+        return size, size
+    if response.status_code == 206:
+        part = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", said)
+        if part is None or is_packed:
+            return None, None
+        return int(part[1]), None if part[2] == "*" else int(part[2])
+    length = response.headers.get("content-length", "")
+    return 0, int(length) if length.isdecimal() and not is_packed else None
 
 
 class _CutError(VendorError):

@@ -16,7 +16,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 from urllib.parse import parse_qsl, urlsplit
 
 import httpcore
@@ -52,8 +52,32 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 
 
+type Flaw = Literal[
+    "empty",
+    "too_long",
+    "bad_characters",
+    "not_an_address",
+    "no_scheme",
+    "holds_a_user",
+    "no_host",
+    "holds_a_fragment",
+    "holds_a_secret",
+    "holds_dots",
+    "metadata_service",
+    "never_called",  # link-local and the like, by number
+    "private",
+]
+"""Why an address is not called. A code, not a sentence: the pages translate it."""
+
+FLAWS: Final[tuple[str, ...]] = get_args(Flaw.__value__)
+
+
 class BadAddress(ValueError):
-    """A base URL that will not be called; the text is a plain sentence for whoever typed it."""
+    """A base URL that will not be called, and why."""
+
+    def __init__(self, flaw: Flaw) -> None:
+        super().__init__(flaw)
+        self.flaw: Flaw = flaw
 
 
 class AddressRefused(Exception):
@@ -67,29 +91,31 @@ def check_base_url(url: str, allow_private: bool = True) -> str:  # noqa: FBT001
     """
     url = url.strip()
     if not url:
-        raise BadAddress("The address is empty.")
-    if len(url) > 2_000 or not url.isprintable() or re.search(r"[\s\\<>\"{}|^`]", url):
-        raise BadAddress("The address holds characters that no address can have.")
+        raise BadAddress("empty")
+    if len(url) > 2_000:
+        raise BadAddress("too_long")
+    if not url.isprintable() or re.search(r"[\s\\<>\"{}|^`]", url):
+        raise BadAddress("bad_characters")
     try:
         parts = urlsplit(url)
         port = parts.port
         host = _normal_host(parts.hostname or "")
     except ValueError:
-        raise BadAddress("This is not an address.") from None
+        raise BadAddress("not_an_address") from None
     if parts.scheme.lower() not in ("http", "https"):
-        raise BadAddress("The address must start with https:// or http://.")
+        raise BadAddress("no_scheme")
     if parts.username is not None or parts.password is not None:
-        raise BadAddress("The address must not hold a user name or password: the key has a field of its own.")
+        raise BadAddress("holds_a_user")
     if not host:
-        raise BadAddress("The address names no host.")
+        raise BadAddress("no_host")
     if parts.fragment:
-        raise BadAddress("The address must not have a part behind #.")
+        raise BadAddress("holds_a_fragment")
     if any(_SECRET_PARAMETERS.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
-        raise BadAddress("The address must not hold a key or token: the key has a field of its own.")
+        raise BadAddress("holds_a_secret")
     if any(segment in (".", "..") for segment in re.sub("%2e", ".", parts.path, flags=re.IGNORECASE).split("/")):
-        raise BadAddress("The path of the address must not hold . or .. as a part.")
-    if reason := _refuse_host(host, allow_private=allow_private):
-        raise BadAddress(reason)
+        raise BadAddress("holds_dots")
+    if flaw := _refuse_host(host, allow_private=allow_private):
+        raise BadAddress(flaw)
     shown = f"[{host}]" if ":" in host else host
     default = {"http": 80, "https": 443}[parts.scheme.lower()]
     shown += f":{port}" if port not in (None, default) else ""
@@ -124,26 +150,26 @@ def _as_number(host: str) -> IP | None:
         return None
 
 
-def _refuse_host(host: str, *, allow_private: bool) -> str:
-    """Why a host is refused by its looks; "" when it is not."""
+def _refuse_host(host: str, *, allow_private: bool) -> Flaw | None:
+    """Why a host is refused by its looks; None when it is not."""
     number = _as_number(host)
     if number:
         return refuse_ip(number, allow_private=allow_private)
     if _FORBIDDEN_NAMES.fullmatch(host):
-        return "This is the metadata service of a cloud, which is never called."
+        return "metadata_service"
     if not allow_private and (host == "localhost" or host.endswith((".localhost", ".local", ".internal"))):
-        return "Private addresses are not allowed here."
-    return ""
+        return "private"
+    return None
 
 
-def refuse_ip(ip: IP, *, allow_private: bool) -> str:
-    """Why an IP address is never called, as a sentence; "" when it may be."""
+def refuse_ip(ip: IP, *, allow_private: bool) -> Flaw | None:
+    """Why an IP address is never called; None when it may be."""
     for inner in _unwrap(ip):
         if any(inner.version == network.version and inner in network for network in _FORBIDDEN_NETWORKS):
-            return "Link-local, metadata, multicast and unspecified addresses are never called."
+            return "never_called"
         if not allow_private and not inner.is_global:
-            return "Private addresses are not allowed here."
-    return ""
+            return "private"
+    return None
 
 
 def _unwrap(ip: IP) -> Iterable[IP]:
@@ -229,8 +255,8 @@ class GuardedBackend(httpcore.NetworkBackend):
 
     def _checked(self, host: str, port: int) -> list[str]:
         number = _as_number(host)
-        if not number and (reason := _refuse_host(host.rstrip("."), allow_private=self._allow_private)):
-            raise AddressRefused(reason)
+        if not number and _refuse_host(host.rstrip("."), allow_private=self._allow_private):
+            raise AddressRefused
         try:
             found = [str(number)] if number else list(self._resolve(host, port))
         except TimeoutError as error:
@@ -238,8 +264,8 @@ class GuardedBackend(httpcore.NetworkBackend):
         except OSError as error:
             raise httpcore.ConnectError(f"the name {host} was not found") from error
         for address in found:
-            if reason := refuse_ip(ipaddress.ip_address(address), allow_private=self._allow_private):
-                raise AddressRefused(f"{host} leads to {address}. {reason}")
+            if refuse_ip(ipaddress.ip_address(address), allow_private=self._allow_private):
+                raise AddressRefused
         return found[:4]
 
 

@@ -1,21 +1,23 @@
 """OpenAI's Batch API, and the many servers that speak it.
 
-Source: OpenAI's API reference, "Batch" (list, retrieve, cancel), and the official Python SDK 3.54
-(`resources/batches.py`, `pagination.py`).
+Source: OpenAI's API reference, "Batch" (list, retrieve, cancel) and "Files" (retrieve, content), and the official
+Python SDK 3.54 (`resources/batches.py`, `resources/files.py`, `pagination.py`).
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 import httpx
 
-from .base import Address, RemoteBatch, RemotePage, VendorError
+from .base import Address, RemoteBatch, RemoteContent, RemoteFileInfo, RemotePage, VendorError
 from .door import Answer, Door
 from .guard import Resolve, look_up
-from .wire import read_batch, read_page
+from .lines import ResultLine, Unreadable, read_line
+from .wire import read_batch, read_file, read_page
 
 
 class OpenAI:
@@ -27,6 +29,8 @@ class OpenAI:
         self, address: Address, *, transport: httpx.BaseTransport | None = None, resolve: Resolve = look_up
     ) -> None:
         self._batches = "/".join(map(_segment, address.batches_path.strip("/").split("/")))
+        # Beside the batches, wherever a vendor has put those.
+        self._files = "/".join([*self._batches.split("/")[:-1], "files"])
         self._door = Door(address, transport=transport, resolve=resolve)
 
     def __repr__(self) -> str:
@@ -65,6 +69,24 @@ class OpenAI:
         with that status: the vendor has accepted all the same.
         """
         return self._one(self._door.post(f"{self._batches}/{_segment(remote_id)}/cancel"), remote_id)
+
+    def describe_file(self, file_id: str) -> RemoteFileInfo:
+        """`GET /files/{id}`. A file that expired or was deleted is "not_found"."""
+        answer = self._door.get(f"{self._files}/{_segment(file_id)}")
+        try:
+            return read_file(answer.body, file_id, answer.content_type, secrets=self._door.secrets)
+        except VendorError as error:
+            raise _told(error, answer) from None
+
+    def open_file(
+        self, file_id: str, offset: int = 0, length: int | None = None
+    ) -> AbstractContextManager[RemoteContent]:
+        """`GET /files/{id}/content`, with a Range header for a part of it."""
+        return self._door.open(f"{self._files}/{_segment(file_id)}/content", offset, length)
+
+    def read_result(self, raw: bytes | None, number: int) -> ResultLine | Unreadable:
+        """A line of OpenAI's shape, or of any other that is known."""
+        return read_line(raw, number, self._door.secrets)
 
     def _one(self, answer: Answer, remote_id: str) -> RemoteBatch:
         try:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from . import pages
-from .base import RefusedRecord, RemoteBatch, RemotePage, VendorError
+from . import fields, pages
+from .base import RefusedRecord, RemoteBatch, RemoteFileInfo, RemotePage, VendorError
 from .record import read_record
 from .scrub import scrub
 
@@ -85,6 +85,30 @@ def read_batch(
         raise VendorError("wrong_batch", scrub(f"asked for {expected_id}, got {record.remote_id}", secrets))
     record.remote_id = expected_id
     return record
+
+
+def read_file(
+    body: bytes, file_id: str, content_type: str = "", *, secrets: Sequence[str] = (), now: int | None = None
+) -> RemoteFileInfo:
+    """What a vendor says of a file, from the body of a 2xx answer. A field that cannot be read is absent.
+
+    Raises VendorError: not_json, refused (nothing but an error inside), not_a_batch_api.
+    """
+    try:
+        value = pages.decode(body.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError:
+        raise _not_json(body, content_type, secrets) from None
+    if not isinstance(value, Mapping) or not {"id", "bytes", "filename"} & value.keys():
+        raise _not_a_batch(body, secrets)
+    now, odd = int(time.time()) if now is None else now, fields.Oddities()
+    return RemoteFileInfo(
+        file_id,
+        fields.text(fields.pick(value, "filename", "name"), "filename", odd, 512),
+        fields.text(value.get("purpose"), "purpose", odd, 64),
+        fields.count(fields.pick(value, "bytes", "size"), "bytes", odd),
+        fields.moment(fields.pick(value, "created_at"), "created_at", odd, now),
+        fields.moment(fields.pick(value, "expires_at"), "expires_at", odd, now),
+    )
 
 
 def read_error(body: bytes, content_type: str = "", *, secrets: Sequence[str] = ()) -> str:

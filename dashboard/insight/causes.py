@@ -1,4 +1,4 @@
-"""Why a connection does not answer, in one plain sentence for each kind of failure: what happened, and what to do."""
+"""Why a connection does not answer or cannot, in one plain sentence for each code: what happened, and what to do."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -20,12 +20,43 @@ CAUSES: dict[str, str | Promise] = {
     "wrong_batch": _("The answer was about another batch than the one asked for."),
     "too_large": _("The answer was larger than is read."),
     "address_refused": _("The address is not allowed: link-local, cloud-metadata or, by setting, private."),
+    "name_refused": _(
+        "The name leads to an address that is not allowed: link-local, cloud-metadata or, by setting, private."
+    ),
+    "cannot_be_sent": _(
+        "Nothing was sent: the address, the key or a header holds what cannot be sent. An admin has to correct it."
+    ),
     "key_lost": _("The stored key cannot be decrypted any more. An admin has to enter it again."),
     "key_missing": _("There is no key. An admin has to enter one, or the environment variable has to be set."),
     "unconfirmed": _("The batch still runs: the request did not arrive or had no effect. Cancel again if you wish."),
     "already_ended": _("It had ended already when it was looked at again."),
     "never_known": _("The vendor could not be asked any more, so nobody knows."),
     "defect": _("The sync broke on a defect of this dashboard; the log has the details."),
+    # Of files.
+    "file_gone": _("The file expired or was deleted at the vendor."),
+    "not_comparable": _("One of the batch's files could not be read, so there is nothing to compare it with."),
+    "busy": _("As many files as may be are being passed through already. Try again in a few seconds."),
+    # Of a sync that ended well all the same.
+    "empty_page": _("The list ended at an empty page, although the vendor said that there is more."),
+    "circle": _("The list ended where it went round in a circle."),
+    "endless": _("The list was left where it had more pages than any list has."),
+}
+
+# What is wrong with an address that somebody typed.
+FLAWS: dict[str, str | Promise] = {
+    "empty": _("The address is empty."),
+    "too_long": _("The address is longer than any address is."),
+    "bad_characters": _("The address holds characters that no address can have."),
+    "not_an_address": _("This is not an address."),
+    "no_scheme": _("The address must start with https:// or http://."),
+    "holds_a_user": _("The address must not hold a user name or password: the key has a field of its own."),
+    "no_host": _("The address names no host."),
+    "holds_a_fragment": _("The address must not have a part behind #."),
+    "holds_a_secret": _("The address must not hold a key or token: the key has a field of its own."),
+    "holds_dots": _("The path of the address must not hold . or .. as a part."),
+    "metadata_service": _("This is the metadata service of a cloud, which is never called."),
+    "never_called": _("Link-local, metadata, multicast and unspecified addresses are never called."),
+    "private": _("Private addresses are not allowed here."),
 }
 
 

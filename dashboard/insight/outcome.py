@@ -24,6 +24,7 @@ STATES = {
     Outcome.NO_REQUESTS: "none",
     Outcome.UNCOUNTED: "unknown",
     Outcome.UNKNOWN: "unknown",
+    Outcome.UNSEEN: "gone",
 }
 
 

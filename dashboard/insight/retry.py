@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, get_args
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -103,12 +103,6 @@ def is_retryable(status: int | None, code: str, message: str, error_type: str = 
 def advice(reason: str) -> str:
     """The sentence for a reason; an unlisted one is not known."""
     return str(ADVICE.get(reason) or ADVICE["unknown"])
-
-
-def verdict_of(reason: str) -> Verdict:
-    """The verdict of a stored reason; an unlisted one is not known."""
-    retry = _RETRIES.get(cast(RetryReason, reason))
-    return retry.verdict if retry is not None else "unknown"
 
 
 _RETRIES: Final = {reason: Retry(verdict, reason) for reason, verdict in _VERDICT_OF.items()}

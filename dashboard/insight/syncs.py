@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.models import Connection, Counter, SyncRun
-from dashboard.models.batch import TERMINAL
+from dashboard.models.batch import TERMINAL, Outcome
 
 MINUTES = 60
 SPAN = timedelta(minutes=MINUTES)
@@ -115,9 +115,10 @@ class Tally:
 
 
 def tallies_of(connections: Iterable[Connection]) -> dict[int, Tally]:
+    still_open = ~Q(status__in=TERMINAL) & ~Q(outcome=Outcome.UNSEEN)
     rows = (
         Counter.objects.filter(connection__in=[connection.pk for connection in connections])
         .values("connection_id")
-        .annotate(known=Sum("batches"), open=Sum("batches", filter=~Q(status__in=TERMINAL)))
+        .annotate(known=Sum("batches"), open=Sum("batches", filter=still_open))
     )
     return {row["connection_id"]: Tally(open=row["open"] or 0, known=row["known"] or 0) for row in rows}

@@ -96,7 +96,10 @@ def connect_demo(port: int) -> Demo:
     connection = Connection.objects.filter(vendor=SIMULATOR).first()
     if connection is None:
         connection = Connection(name=_free_name(DEMO), vendor=SIMULATOR, interval=DEMO_INTERVAL)
-    connection.retired_at = None
+    if connection.retired_at:
+        # What was running is out of sight since it was removed; what of it is still there is seen again.
+        connection.retired_at = None
+        _read_again(connection)
     if connection.paused_by == US:
         connection.paused_at, connection.paused_by = None, ""
     connection.set_key(KEY)
@@ -122,13 +125,17 @@ def _point(connection: Connection, base_url: str) -> None:
     if connection.base_url != base_url:
         AuditEntry.objects.create(actor=US, verb=verb, target=connection.name, detail=f"base_url {base_url}")
         if connection.pk and connection.vendor != SIMULATOR:
-            for name, value in reading_again().items():
-                setattr(connection, name, value)
+            _read_again(connection)
     connection.base_url = base_url
     connection.failures, connection.failing_since = 0, None
     connection.error_kind = connection.error_words = ""
     connection.next_sync_at = None
     connection.save()
+
+
+def _read_again(connection: Connection) -> None:
+    for name, value in reading_again().items():
+        setattr(connection, name, value)
 
 
 def _free_name(name: str) -> str:

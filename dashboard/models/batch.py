@@ -38,7 +38,7 @@ TERMINAL = (Status.COMPLETED.value, Status.FAILED.value, Status.EXPIRED.value, S
 
 
 class Outcome(models.TextChoices):
-    """What became of a batch, from status and counts together; computed by insight/outcome.py alone."""
+    """What became of a batch, from status and counts together; computed by insight/outcome.py."""
 
     OPEN = "open", _("Running")
     SUCCEEDED = "succeeded", _("Succeeded")
@@ -51,6 +51,8 @@ class Outcome(models.TextChoices):
     NO_REQUESTS = "no_requests", _("No requests")
     UNCOUNTED = "uncounted", _("Completed, counts not reported")
     UNKNOWN = "unknown", _("Unknown")
+    # Open when last seen, and nobody can see it now. Set by sync/sight.py: it does not follow from the batch itself.
+    UNSEEN = "unseen", _("No longer visible")
 
 
 def place_of(connection_id: int, remote_id: str, ordered_at: int) -> int:
@@ -134,9 +136,10 @@ class Batch(models.Model):
     first_seen_at = models.DateTimeField()
     # The connection's revision that last changed this row.
     revision = models.PositiveBigIntegerField()
-    # Cycles in which the list showed it open and unchanged; see pull.py on lists that are stale.
+    # Cycles in which the list showed it open and unchanged; see cycle.py on lists that are stale.
     unchanged_cycles = models.PositiveSmallIntegerField(default=0)
-    # Retrieves in a row that answered 404; after three it is "no longer visible with this key".
+    # Retrieves in a row that answered 404; after three it is "no longer visible with this key", as is what was open
+    # when its connection was removed.
     misses = models.PositiveSmallIntegerField(default=0)
     gone_at = models.DateTimeField(null=True)
     is_overdue = models.BooleanField(default=False)
@@ -162,7 +165,7 @@ class Batch(models.Model):
             models.Index(fields=["outcome", "-place", "connection"], name="list_of_outcome"),
             models.Index(fields=["-finished_at", "-id"], name="list_by_finish"),
             models.Index(fields=["-requests_failed", "-id"], name="list_by_failed", condition=Q(requests_failed__gt=0)),
-            # pull.py asks which batches to refresh in every cycle of every connection.
+            # cycle.py asks which batches to refresh in every cycle of every connection.
             models.Index(
                 fields=["connection", "refresh_until"],
                 name="pull_to_refresh",

@@ -76,9 +76,10 @@ class Connection(models.Model):
     retired_at = models.DateTimeField(null=True, editable=False)
     made_at = models.DateTimeField(auto_now_add=True)
 
-    # Learned about the vendor by pull.py.
+    # Learned about the vendor by syncs.
     list_is_stale = models.BooleanField(default=False, editable=False)
     list_lacks_counts = models.BooleanField(default=False, editable=False)
+    list_is_oldest_first = models.BooleanField(default=False, editable=False)  # new batches come at its end
     clock_offset = models.FloatField(null=True, editable=False)  # seconds the vendor's clock is ahead of ours
 
     # Whoever holds the token is syncing; absorb refuses to write for any other. Renewed with every page.
@@ -150,6 +151,7 @@ def reading_again() -> dict[str, Any]:
         "walk_cursor": "",
         "list_is_stale": False,
         "list_lacks_counts": False,
+        "list_is_oldest_first": False,
         "clock_offset": None,
         "claim_token": "",
         "claim_until": None,
@@ -187,6 +189,7 @@ class SyncRun(models.Model):
     changed = models.PositiveIntegerField(default=0)
     refused = models.PositiveIntegerField(default=0)
     ending = models.CharField(max_length=8, choices=Ending)
+    # Why it failed; or, where it ended well, why the list was not read to its end.
     error_kind = models.CharField(max_length=32, default="", blank=True)
     error_words = models.TextField(default="", blank=True)
 

@@ -28,7 +28,7 @@ _COMPILED = [(re.compile(pattern), methods) for pattern, methods in _ROUTES]
 
 @dataclass(slots=True)
 class Request:
-    """One request, routed. Faults may change its `query` and `as_of` before it is answered."""
+    """One request, routed. Faults may change its `query` and what follows `id` before it is answered."""
 
     method: str
     path: str
@@ -40,6 +40,11 @@ class Request:
     id: str = ""  # of the batch or file in the path
     # The moment at which a list shows a batch; None means now.
     as_of: Callable[[Life], float] | None = None
+    oldest_first: bool = False
+    range: str = ""
+    accept_encoding: str = ""
+    # What faults make of a file's content, before any part of it is cut out.
+    changes: list[Callable[[Iterator[bytes]], Iterator[bytes]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for pattern, methods in _COMPILED:

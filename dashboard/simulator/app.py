@@ -1,7 +1,7 @@
 """The WSGI application: OpenAI's Batch and Files API over a world."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
 from http import HTTPStatus
 from time import perf_counter
@@ -38,6 +38,8 @@ def application(world: World) -> WSGIApplication:
             environ.get("HTTP_AUTHORIZATION", ""),
             environ.get("CONTENT_TYPE", ""),
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)),
+            range=environ.get("HTTP_RANGE", ""),
+            accept_encoding=environ.get("HTTP_ACCEPT_ENCODING", ""),
         )
         response = answer(world, request)
         world.requests.append(
@@ -109,7 +111,7 @@ def _list(world: World, request: Request) -> Response:
     after = world.find(cursor) if cursor else None
     if cursor and after is None:
         return refuse(400, f"Invalid 'after': no batch found with id '{cursor[:80]}'.", "invalid_value", "after")
-    lives, more = world.page(after, limit)
+    lives, more = (world.page_upwards if request.oldest_first else world.page)(after, limit)
     now, as_of = world.now(), request.as_of
     data = ",".join([render(life, as_of(life) if as_of else now) for life in lives])
     first, last = (f'"{lives[0].id}"', f'"{lives[-1].id}"') if lives else ("null", "null")
@@ -196,14 +198,33 @@ def _file(world: World, request: Request) -> Response:
 def _content(world: World, request: Request) -> Response:
     described = _file(world, request)
     found = read_file_id(request.id, world.key)
-    if described.status != 200 or not found:
+    if described.status != 200 or not found or not isinstance(described.body, bytes):
         return described
     kind, number = found
-    headers = {"Content-Type": "application/octet-stream"}
-    if kind == "upload":
-        return Response(200, world.uploads[number].content, headers)
-    life = world.numbered(number)
-    return Response(200, files.content(life, kind) if life else b"", headers)
+    life = None if kind == "upload" else world.numbered(number)
+    content = files.content(life, kind) if life else iter((world.uploads[number].content,))
+    size = msgspec.json.decode(described.body, type=dict[str, Any])["bytes"] if not request.changes else None
+    for change in request.changes:
+        content = change(content)
+    headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
+    if not request.range:
+        return Response(200, content if life or request.changes else world.uploads[number].content, headers)
+    if size is None:
+        whole = b"".join(content)
+        content, size = iter((whole,)), len(whole)
+    return _part(request.range, content, size, headers)
+
+
+def _part(wanted: str, content: Iterator[bytes], size: int, headers: dict[str, str]) -> Response:
+    """One range of a file, as RFC 9110 has it; what cannot be understood is ignored."""
+    found = re.fullmatch(r"bytes=(\d{1,18})-(\d{0,18})", wanted)
+    if found is None:
+        return Response(200, content, headers)
+    first, last = int(found[1]), min(int(found[2] or size), size - 1)
+    if first > last:
+        return Response(416, b"", headers | {"Content-Range": f"bytes */{size}"})
+    headers |= {"Content-Range": f"bytes {first}-{last}/{size}", "Content-Length": str(last + 1 - first)}
+    return Response(206, files.part(content, first, last + 1), headers)
 
 
 def _files(world: World, request: Request) -> Response:

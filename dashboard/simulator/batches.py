@@ -37,6 +37,7 @@ class Life:
     input_file_id: str = ""
     custom_ids: Sequence[str] | None = None  # only of a batch made by POST
     failing_numbers: Sequence[int] | None = None  # likewise: which of its requests fail, ascending
+    line_bytes: int = 0  # every line of its error file is as long; 0 is as it comes
 
 
 def status(life: Life, now: float) -> str:

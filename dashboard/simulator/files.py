@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from dashboard.simulator.batches import DAY, Life, failures, processed, status
 from dashboard.simulator.ids import Kind, file_id
-from dashboard.simulator.jobs import CHAT, EMBEDDINGS, MODERATIONS, RESPONSES
+from dashboard.simulator.jobs import CHAT, EMBEDDINGS, MODERATIONS, RESPONSES, Refusal
 
 _LINES_PER_BLOCK = 500
 _MASK = (1 << 128) - 1
@@ -22,6 +23,8 @@ _ANSWERS = (
     "The clause limits liability to direct damages and excludes lost profits.",
     "No anomaly. The restart at 03:12 matches the maintenance window.",
 )
+
+_REPEATED = "You sent a question about an order that has not arrived and asked for an answer in one sentence. "
 
 _UNREACHED = {
     "expired": ("batch_expired", "This request could not be executed before the completion window expired."),
@@ -96,6 +99,17 @@ def of_batch(life: Life, kind: Kind, now: float) -> dict[str, Any] | None:
     return _describe(file_id(life.code, kind), "batch_output", f"{life.id}_{kind}.jsonl", size, int(life.ends))
 
 
+def part(content: Iterator[bytes], first: int, end: int) -> Iterator[bytes]:
+    """The bytes from `first` up to but without `end`."""
+    at = 0
+    for block in content:
+        if at + len(block) > first:
+            yield block[max(0, first - at) : end - at]
+        at += len(block)
+        if at >= end:
+            return
+
+
 def content(life: Life, kind: Kind) -> Iterator[bytes]:
     """The lines of a batch's file in blocks, after it has ended."""
     block: list[str] = []
@@ -134,6 +148,8 @@ def _size(life: Life, kind: Kind, lines: int) -> int:
     """Bytes of a file. All numbers are of fixed width and texts rotate, so that a derived file need not be written."""
     if life.custom_ids is not None:
         return sum(len(line) for line in _lines(life, kind))
+    if life.line_bytes and kind == "error":
+        return lines * life.line_bytes
     if kind != "error":
         return _rotated([len(_line(life, kind, n)) for n in range(len(_ANSWERS))], lines)
     failed = failures(life, processed(life, life.ends))
@@ -176,12 +192,30 @@ def _errors(life: Life) -> Iterator[str]:
 def _refused(life: Life, n: int, written: int) -> str:
     """The line of a request that failed; `written` lines are above it, which choose how."""
     refusal = life.job.refusals[written % len(life.job.refusals)]
-    error = {"message": refusal.message, "type": refusal.type, "param": refusal.param, "code": refusal.code}
+    unique = _request_id(life, n)[10:]
+    if life.line_bytes:
+        form = _form(refusal, life.line_bytes, len(_custom_id(life, n)))
+        return form % (unique, _custom_id(life, n), unique[::-1], n * 7919 % 100_000)
+    return _told(refusal, unique, _custom_id(life, n), _request_id(life, ~n)[10:], refusal.message)
+
+
+def _told(refusal: Refusal, unique: str, custom_id: str, request_id: str, message: str) -> str:
+    error = {"message": message, "type": refusal.type, "param": refusal.param, "code": refusal.code}
     body = msgspec.json.encode({"error": error}).decode()
     return (
-        f'{{"id":"{_request_id(life, n)}","custom_id":{_custom_id(life, n)},"response":{{"status_code":'
-        f'{refusal.status_code},"request_id":"{_request_id(life, ~n)[10:]}","body":{body}}},"error":null}}\n'
+        f'{{"id":"batch_req_{unique}","custom_id":{custom_id},"response":{{"status_code":'
+        f'{refusal.status_code},"request_id":"{request_id}","body":{body}}},"error":null}}\n'
     )
+
+
+@cache
+def _form(refusal: Refusal, length: int, id_length: int) -> str:
+    """A line of so many bytes, to be filled in: made once, because a file has a hundred megabytes of these."""
+    # As vendors do who repeat the request in the error; every number is another one.
+    message = f"{refusal.message} Your request had %05d tokens: "
+    fixed = len(_told(refusal, "", "", "", message)) - len("%05d") + 2 * 32 + 5 + id_length
+    padding = (_REPEATED * (length // len(_REPEATED) + 1))[: length - fixed]
+    return _told(refusal, "%s", "%s", "%s", message + padding)
 
 
 def _unreached(life: Life, n: int) -> str:

@@ -91,6 +91,7 @@ LIMITED = Refusal(
 EMPTY_INPUT = Refusal(
     400, "invalid_request_error", None, "input", "'$.input' is invalid: input cannot be an empty string."
 )
+REFUSALS = (TOO_LONG, FLAGGED, SERVER, NO_IMAGE, BAD_PARAMETER, BAD_SCHEMA, LIMITED, EMPTY_INPUT)
 
 CHAT, RESPONSES, EMBEDDINGS, MODERATIONS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/moderations"
 MINI, FULL, NANO = "gpt-5-mini-2025-08-07", "gpt-5-2025-08-07", "gpt-5-nano-2025-08-07"

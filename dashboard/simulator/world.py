@@ -19,7 +19,7 @@ import msgspec
 from dashboard.simulator.batches import DAY, NEVER, Life
 from dashboard.simulator.files import Upload, check
 from dashboard.simulator.ids import CREATED, batch_id, encode, file_id, mix, read_batch_id
-from dashboard.simulator.jobs import INVALID, JOBS, SERVER, Job, invalid
+from dashboard.simulator.jobs import INVALID, JOBS, REFUSALS, SERVER, Job, invalid
 from dashboard.simulator.switches import Faults
 
 KEY = "sk-simulator"
@@ -54,7 +54,8 @@ class World:
     open: about how many are open at any moment, because new ones keep being born; 0 for a quiet world in which
     nothing is open, born, or ended less than an hour ago. open_positions: a quiet world but for the batches at these
     places of the list (0 is the newest), which stay in progress. failing: share of the requests of an uploaded file
-    that fail, beside those whose custom_id begins with "fail".
+    that fail, beside those whose custom_id begins with "fail". long_errors: the newest batch of a quiet world has
+    failed in all of so many requests, at 4,096 bytes each.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class World:
         open: int = 12,  # noqa: A002 - what the field calls them
         open_positions: Collection[int] = (),
         failing: float = 0.03,
+        long_errors: int = 0,
         api_keys: Collection[str] = (KEY,),
         read_only_keys: Collection[str] = (),
     ) -> None:
@@ -88,6 +90,7 @@ class World:
 
         lively = open > 0 and not open_positions
         self._size = batches
+        self._long, self._long_errors = (batches - 1 if long_errors else -1), long_errors
         self._held = {batches - 1 - position for position in open_positions}
         self._birth_gap = _LIFE_MEAN / speed / open if lively else NEVER
         # The last few of the past already come at the pace of births, so that `open` are open at the start.
@@ -148,6 +151,10 @@ class World:
         if number in self._held:
             life.begins = max(begins, self.start - 3_600)
             life.total, life.span, life.wraps, life.ends = 50_000, 5 * DAY, NEVER, NEVER
+        elif number == self._long:
+            life.job = replace(job, refusals=REFUSALS)
+            life.total = life.failing = self._long_errors
+            life.line_bytes = 4_096
         elif plan >= some_fail:
             pass  # all goes well
         elif plan < expire:
@@ -204,6 +211,26 @@ class World:
                 lives.append(self.life(derived))
                 derived -= 1
         return lives, derived >= 0 or made >= 0
+
+    def page_upwards(self, after: Life | None, limit: int) -> tuple[list[Life], bool]:
+        """The next `limit` batches newer than `after`, oldest first, and whether there are more."""
+        if after is None:
+            derived, made = 0, 0
+        elif after.number >= CREATED:
+            made = after.number - CREATED + 1
+            derived = self.count(self._made_at[made - 1])
+        else:
+            derived, made = after.number + 1, bisect_left(self._made_at, self._born(after.number))
+        lives: list[Life] = []
+        born = self.count()
+        while len(lives) < limit and (derived < born or made < len(self._made)):
+            if derived < born and (made == len(self._made) or self._born(derived) <= self._made_at[made]):
+                lives.append(self.life(derived))
+                derived += 1
+            else:
+                lives.append(self._made[made])
+                made += 1
+        return lives, derived < born or made < len(self._made)
 
     def upload(self, filename: str, purpose: str, content: bytes) -> Upload:
         """Keeps an uploaded file."""

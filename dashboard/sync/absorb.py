@@ -23,7 +23,9 @@ from dashboard.dialects.base import RemoteBatch
 from dashboard.insight.outcome import outcome_of
 from dashboard.models import Batch, Connection, Transition
 from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, place_of
+from dashboard.models.connection import raise_revision
 from dashboard.models.search import index_new, searchable
+from dashboard.sync.files import is_news, note_ended
 
 Source = Transition.Source
 CLAIM_LIFE = timedelta(minutes=2)
@@ -99,7 +101,7 @@ BEGAN = {
 
 
 class ClaimLost(Exception):
-    """Somebody else syncs this connection now; nothing of this page was written."""
+    """Somebody else syncs this connection now, or it was removed; nothing of this page was written."""
 
 
 @dataclass(slots=True)
@@ -140,12 +142,17 @@ def absorb(
     result, news = Absorbed(), _News(asked_at, second, source, _stamp(asked_at))
     with transaction.atomic():
         # The connection's row is locked first, so that absorbs of one connection never interleave.
-        held = Connection.objects.select_for_update().filter(pk=connection.pk)
+        held = Connection.objects.kept().select_for_update().filter(pk=connection.pk)
         if claim:
             held = held.filter(claim_token=claim)
-        revision = held.values_list("revision", flat=True).first()
-        if revision is None:
+        found = held.values_list("revision", "name_key", "owner_key").first()
+        if found is None:
             raise ClaimLost
+        revision, *keys = found
+        if keys != [connection.name_key, connection.owner_key]:
+            # Changed since the caller read the connection: what was reckoned above has the names of before.
+            connection.name_key, connection.owner_key = keys
+            said = {}
         known_ids = _known_ids(connection, by_id)
         known = Batch.objects.filter(pk__in=known_ids.values()) if known_ids else ()
         for remote_id, remote in by_id.items():
@@ -156,8 +163,12 @@ def absorb(
             result.new += 1
         unchanged = []
         for old in known:
-            # A list that is known not to show what its batches do has no say on a batch that we can ask itself.
-            if old.asked_at > asked_at or (from_list and (connection.list_is_stale or connection.list_lacks_counts)):
+            if old.asked_at > asked_at:
+                continue
+            if from_list and (connection.list_is_stale or connection.list_lacks_counts):
+                # A list that is known not to show what its batches do has no say on a batch that we can ask itself.
+                if old.gone_at:
+                    result.suspects.append(old.remote_id)
                 continue
             remote = by_id[old.remote_id]
             if from_list and not old.is_open and remote.status not in TERMINAL:
@@ -177,6 +188,8 @@ def absorb(
             Batch.objects.filter(pk__in=unchanged).update(unchanged_cycles=F("unchanged_cycles") + 1)
         if news.new or news.changed:
             _write(connection, news)
+            if news.ended:
+                note_ended(connection, news.ended, is_import=source == Source.IMPORT)
         columns: dict[str, Any] = dict(place or {})
         if claim:
             columns["claim_until"] = timezone.now() + CLAIM_LIFE
@@ -200,6 +213,7 @@ class _News:
     transitions: list[tuple[str, str, str, int | None]] = field(default_factory=list)
     readings: list[RemoteBatch] = field(default_factory=list)
     tally: Tally[tuple[str, str]] = field(default_factory=Tally)
+    ended: list[str] = field(default_factory=list)  # with errors, or files that may hold some
 
 
 def _known_ids(connection: Connection, remote_ids: Iterable[str]) -> dict[str, int]:
@@ -221,6 +235,8 @@ def _first_sight(
 ) -> None:
     news.new.append(_row_of(connection, remote, said, revision, news))
     news.tally[said[0], said[2]] += 1
+    if is_news(remote, _end_of(remote), news.second, is_import=news.source == Source.IMPORT):
+        news.ended.append(remote.remote_id)
     if news.source == Source.IMPORT and remote.status in TERMINAL:
         # Its row says all there is: a transition would flood the activity, a reading would repeat the counts.
         return
@@ -240,6 +256,8 @@ def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: 
     news.changed.append(_row_of(connection, remote, said, revision if changed else old.revision, news))
     if not changed:
         return False
+    if is_news(remote, _end_of(remote), news.second, is_import=news.source == Source.IMPORT):
+        news.ended.append(remote.remote_id)
     status, outcome = str(said[0]), str(said[2])
     if (old.status, old.outcome) != (status, outcome):
         news.tally[old.status, old.outcome] -= 1
@@ -407,10 +425,9 @@ def rename(connection: Connection) -> None:
     names = [NullIf(KeyTextTransform(key, "metadata"), Value("")) for key in (connection.name_key, *NAME_KEYS) if key]
     owner = KeyTextTransform(connection.owner_key, "metadata") if connection.owner_key else Value("")
     with transaction.atomic():
-        Connection.objects.filter(pk=connection.pk).update(revision=F("revision") + 1)
-        revision = Connection.objects.values_list("revision", flat=True).get(pk=connection.pk)
         connection.batches.update(
+            # First, for it locks the connection: no absorb may write an old name behind this.
+            revision=raise_revision(connection.pk),
             name=Left(Coalesce(*names, Value("")), 512),
             owner=Left(Coalesce(owner, Value("")), 512),
-            revision=revision,
         )

@@ -38,7 +38,7 @@ HURRY = timedelta(minutes=3)
 
 
 class Busy(Exception):
-    """Four acts are under way in this process already; nothing was sent."""
+    """As many calls as this process makes at once are under way already; nothing was sent."""
 
 
 def cancel(batch: Batch, user: User, *, address: str = "") -> Act:
@@ -96,7 +96,7 @@ def _send(act: Act, batch: Batch) -> None:
     except KeyUnavailable as error:
         act.state, act.error_kind = State.REFUSED, error.kind
     except ClaimLost:
-        logger.warning("%s was deleted while %s was being cancelled", connection, batch.remote_id[:80])
+        logger.warning("%s was removed while %s was being cancelled", connection, batch.remote_id[:80])
     _end(act, batch)
 
 
@@ -150,23 +150,28 @@ def unsettled() -> list[int]:
 def settle(act_id: int) -> None:
     """Find out by a retrieve how an act ended. Stays unknown while the vendor does not answer, for a day at most."""
     act = Act.objects.select_related("batch__connection").filter(pk=act_id, state=State.UNKNOWN).first()
-    if act is None:
-        return
+    if act and (ending := _found_out(act)):
+        act.state, act.error_kind = ending
+        act.words = ""
+        _end(act, act.batch)
+
+
+def _found_out(act: Act) -> tuple[State, str] | None:
+    """How an act ended, and the kind of its failure; None while that is not known."""
     batch, asked_at = act.batch, timezone.now()
+    if batch.connection.retired_at:
+        return State.REFUSED, "never_known"
     try:
         with open_vendor(batch.connection, seconds=PATIENCE) as vendor:
             remote = vendor.retrieve(batch.remote_id)
         absorb(batch.connection, [remote], asked_at=asked_at, source=Transition.Source.ACT)
+    except ClaimLost:
+        return None  # removed in this very moment: the next look sees that
     except (VendorError, KeyUnavailable) as error:
-        answered = isinstance(error, VendorError) and error.kind == "not_found"
-        if not answered and batch.connection.retired_at is None and asked_at - act.began_at < GIVE_UP:
-            return
-        act.state, act.error_kind = State.REFUSED, "not_found" if answered else "never_known"
-    else:
-        if remote.status in (Status.CANCELLING, Status.CANCELLED):
-            act.state = State.ACCEPTED
-        else:
-            act.state = State.REFUSED
-            act.error_kind = "already_ended" if remote.status in TERMINAL else "unconfirmed"
-    act.words = ""
-    _end(act, batch)
+        logger.info("to settle the cancel of %s the batch could not be read: %s", batch.remote_id[:80], error)
+        if isinstance(error, VendorError) and error.kind == "not_found":
+            return State.REFUSED, "not_found"
+        return (State.REFUSED, "never_known") if asked_at - act.began_at >= GIVE_UP else None
+    if remote.status in (Status.CANCELLING, Status.CANCELLED):
+        return State.ACCEPTED, act.error_kind
+    return State.REFUSED, "already_ended" if remote.status in TERMINAL else "unconfirmed"

@@ -1,52 +1,240 @@
-"""What people ask of a batch's files: that one be read, a line of one, its first lines, the whole of it."""
+"""Which files of a batch are worth reading, and the wishes to read them.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+A wish is a row, so a killed worker loses nothing; `reading.py` fulfils it. Files of batches with failures are wished
+for by absorb, in the transaction that brought the batch; any other when somebody asks.
+"""
 
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Case, Exists, IntegerField, OuterRef, Q, Value, When
 from django.utils import timezone
 
-from dashboard.models import Batch, FileRead, Result
+from dashboard.dialects.base import RemoteBatch
+from dashboard.models import Batch, Connection, FileKind, FileRead, Result
+from dashboard.models.batch import TERMINAL, Status
+from dashboard.models.connection import raise_revision
+from dashboard.sync.grouping import note_validation
+
+State = FileRead.State
+CLAIM_LIFE = timedelta(minutes=2)
+# Of what a first import finds only this is read by itself; the rest when somebody asks.
+FRESH = timedelta(days=14)
+# How long the requests that succeeded stay listed after somebody has asked for an output file.
+OUTPUT_KEPT = timedelta(hours=1)
+ROWS_AT_ONCE = 5_000  # deleted in one transaction, some 0.1 s
+MOST_ROWS = 100_000  # deleted in one sweep
 
 
-class FileRefused(Exception):
-    """The vendor did not give it. `kind` is one of insight/causes.py, `words` are the vendor's own, scrubbed."""
-
-    def __init__(self, kind: str, words: str = "") -> None:
-        super().__init__(kind)
-        self.kind, self.words = kind, words
+class NoFile(Exception):
+    """The batch has no such file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
-    """A file on its way through: nothing of it is kept."""
+def file_id_of(batch: Batch, kind: str) -> str:
+    """The vendor's id of one of a batch's files; empty when it has none."""
+    return {
+        FileKind.INPUT: batch.input_file_id,
+        FileKind.OUTPUT: batch.output_file_id,
+        FileKind.ERROR: batch.error_file_id,
+    }[FileKind(kind)]
 
-    name: str
-    size: int | None
-    chunks: Iterator[bytes]
+
+def has_trouble(batch: Batch | RemoteBatch) -> bool:
+    """Whether something of an ended batch failed, may have failed, or never ran."""
+    total, completed, failed = batch.requests_total, batch.requests_completed, batch.requests_failed
+    if batch.status not in TERMINAL:
+        return False
+    if batch.status in (Status.EXPIRED, Status.CANCELLED) or failed is None or failed > 0:
+        return True
+    return total is not None and (completed or 0) + failed < total
+
+
+def wanted_files(batch: Batch, error_read: FileRead | None = None) -> list[FileKind]:
+    """The files to read without anybody asking. `error_read` is what came of the error file, once it was read."""
+    if not has_trouble(batch) or batch.gone_at is not None:
+        return []
+    if error_read is not None:
+        # Some servers put failed lines into the output. What a cap hid explains itself.
+        found = error_read.failed + error_read.never_ran
+        unexplained = found < (batch.requests_failed or 0) and not error_read.is_capped
+        return [FileKind.OUTPUT] if unexplained and batch.output_file_id else []
+    if batch.error_file_id:
+        return [FileKind.ERROR]
+    # Without counts there is no reason to think that an output, which may be large, holds failures.
+    return [FileKind.OUTPUT] if batch.output_file_id and batch.requests_failed is not None else []
+
+
+def is_news(remote: RemoteBatch, ended_at: int | None, second: int, *, is_import: bool) -> bool:
+    """Whether an ended batch, as it came, is worth a look at its errors; asked for each of a hundred thousand."""
+    if remote.errors and remote.status in TERMINAL:
+        return True
+    if not has_trouble(remote) or not (remote.error_file_id or remote.output_file_id):
+        return False
+    return not is_import or (ended_at is not None and ended_at > second - FRESH.total_seconds())
+
+
+def note_ended(connection: Connection, remote_ids: Sequence[str], *, is_import: bool) -> None:
+    """Of batches that came or changed: wish for their files, and group what their own `errors` say.
+
+    To be called in absorb's transaction, which holds the connection's row.
+    """
+    now = timezone.now()
+    batches = list(Batch.objects.filter(connection=connection, remote_id__in=remote_ids).defer("payload"))
+    fresh = [one for one in batches if not is_import or (one.finished_at and one.finished_at > now - FRESH)]
+    wish(fresh, now)
+    note_validation([one for one in batches if one.errors])
+
+
+def wish(batches: Iterable[Batch], now: datetime) -> None:
+    """Write the wishes for what is worth reading and has not been wished for before."""
+    wished = {(batch.pk, kind.value): file_id_of(batch, kind) for batch in batches for kind in wanted_files(batch)}
+    known = FileRead.objects.filter(batch__in={pk for pk, _kind in wished})
+    for pk, kind, file_id in known.values_list("batch", "kind", "file_id"):
+        if wished.get((pk, kind)) == file_id:
+            del wished[pk, kind]
+    new = [FileRead(batch_id=pk, kind=kind, file_id=file_id, wanted_at=now) for (pk, kind), file_id in wished.items()]
+    FileRead.objects.bulk_create(new, ignore_conflicts=True)
+
+
+def wish_after(batch: Batch, error_read: FileRead, now: datetime) -> None:
+    """Wish for what an error file turned out not to explain."""
+    for kind in wanted_files(batch, error_read):
+        wish_for(batch, kind, now)
+
+
+def wish_for(batch: Batch, kind: FileKind, now: datetime) -> None:
+    """Wish for a file once: never again for one that was read, or that could not be."""
+    file_id = file_id_of(batch, kind)
+    if file_id and not FileRead.objects.filter(batch=batch, kind=kind, file_id=file_id).exists():
+        FileRead.objects.bulk_create(
+            [FileRead(batch=batch, kind=kind, file_id=file_id, wanted_at=now)], ignore_conflicts=True
+        )
 
 
 def ask(batch: Batch, kind: str, who: str) -> FileRead:
-    """Wish that a file be read; a wish that stands already is answered with itself."""
-    file_id = {"input": batch.input_file_id, "output": batch.output_file_id, "error": batch.error_file_id}[kind]
-    read, _made = FileRead.objects.get_or_create(
-        batch=batch,
-        kind=kind,
-        state__in=FileRead.OPEN,
-        defaults={"file_id": file_id, "asked_by": who[:150], "wanted_at": timezone.now(), "state": "wanted"},
-    )
+    """Somebody wants a file read, now and whatever was read before. Raises NoFile.
+
+    The one wish that is open already, if it is; of an output, every request is then listed for OUTPUT_KEPT. To ask for
+    the input means to compare: which of its requests are in neither of the other files.
+    """
+    file_id = file_id_of(batch, kind)
+    if not file_id:
+        raise NoFile
+    now = timezone.now()
+    if kind == FileKind.INPUT:
+        for other in (FileKind.ERROR, FileKind.OUTPUT):
+            if file_id_of(batch, other) and not is_listed(batch, other, now):
+                ask(batch, other, who)
+    with transaction.atomic():
+        revision = raise_revision(batch.connection_id)
+        read, made = FileRead.objects.get_or_create(
+            batch=batch,
+            kind=kind,
+            state__in=FileRead.OPEN,
+            defaults={"file_id": file_id, "wanted_at": now, "asked_by": who[:150], "state": State.WANTED},
+        )
+        if not made and not read.asked_by:
+            # What the dashboard reads for itself leaves out what succeeded: begin again with everything.
+            begin_again(read, file_id=file_id, asked_by=who[:150], claim_token="", claim_until=None)
+        if not made:
+            FileRead.objects.filter(pk=read.pk).update(next_try_at=None)
+        Batch.objects.filter(pk=batch.pk).update(revision=revision)
+    read.refresh_from_db()
     return read
 
 
-def body_of(result: Result) -> bytes:
-    """One line of a file, fetched alone."""
-    raise FileRefused("refused")
+def is_listed(batch: Batch, kind: str, now: datetime) -> bool:
+    """Whether every request of an output or error file is in the database."""
+    read = FileRead.objects.published(batch, kind)
+    if read is None or read.file_id != file_id_of(batch, kind):
+        return False
+    if kind == FileKind.ERROR:
+        return not read.lines or read.results.exists()
+    return bool(read.asked_by and read.ended_at and read.ended_at > now - OUTPUT_KEPT / 2)
 
 
-def download(batch: Batch, kind: str) -> Download:
-    """The whole file, piece by piece as the vendor sends it."""
-    raise FileRefused("refused")
+def begin_again(read: FileRead, **columns: object) -> None:
+    """Forget what was read so far. To be called in a transaction."""
+    zero = ("offset", "last_line", "lines", "bad_lines", "succeeded", "failed", "never_ran")
+    columns |= dict.fromkeys(zero, 0) | {"is_capped": False, "is_packed": False}
+    for name, value in columns.items():
+        setattr(read, name, value)
+    FileRead.objects.filter(pk=read.pk).update(**columns)
+    Result.objects.filter(read=read).delete()
 
 
-def preview(batch: Batch, kind: str, lines: int = 20) -> list[bytes]:
-    """The first lines of a file."""
-    raise FileRefused("refused")
+def due_reads(now: datetime, connection_id: int | None = None) -> list[int]:
+    """The next read of each connection that has one due and none under way: what people ask for first, then the batch
+    that ended last."""
+    at_work = FileRead.objects.open().filter(claim_until__gt=now, batch__connection=OuterRef("batch__connection"))
+    due = FileRead.objects.due(now).filter(batch__connection__in=Connection.objects.kept().filter(paused_at=None))
+    if connection_id is not None:
+        due = due.filter(batch__connection=connection_id)
+    order = Case(
+        When(kind=FileKind.INPUT, then=Value(2)),  # it is compared with the others
+        When(asked_by="", then=Value(1)),
+        default=Value(0),
+        output_field=IntegerField(),
+    )
+    first: dict[int, int] = {}
+    found = due.filter(~Exists(at_work)).order_by(order, "-batch__finished_at", "pk")
+    for pk, of_connection in found.values_list("pk", "batch__connection"):
+        first.setdefault(of_connection, pk)
+    return list(first.values())
+
+
+def claim(read_id: int, now: datetime | None = None) -> str:
+    """Take a read for two minutes, renewed with every block; the token, or "" when it is not ours to take."""
+    now, token = now or timezone.now(), secrets.token_hex(16)
+    read = FileRead.objects.select_related("batch__connection").filter(pk=read_id).first()
+    if read is None:
+        return ""
+    with transaction.atomic():
+        # Two messages for one connection must not both find it free.
+        kept = Connection.objects.kept().filter(pk=read.batch.connection_id, paused_at=None)
+        if not kept.select_for_update().exists():
+            return ""
+        others = FileRead.objects.open().filter(batch__connection=read.batch.connection_id, claim_until__gt=now)
+        if others.exclude(pk=read_id).exists():
+            return ""
+        free = FileRead.objects.due(now).filter(pk=read_id)
+        taken = free.update(claim_token=token, claim_until=now + CLAIM_LIFE, state=State.READING)
+        FileRead.objects.filter(pk=read_id, claim_token=token, began_at=None).update(began_at=now)
+    return token if taken else ""
+
+
+def drop_older(read: FileRead) -> None:
+    """Delete the reads that this one has replaced."""
+    older = FileRead.objects.filter(batch=read.batch_id, kind=read.kind, pk__lt=read.pk).exclude(
+        state__in=FileRead.OPEN
+    )
+    for pk in older.exclude(state__in=FileRead.OPEN).values_list("pk", flat=True):
+        drop_results(Q(read=pk))
+        FileRead.objects.filter(pk=pk).delete()
+
+
+def drop_results(which: Q, most: int = 10_000_000) -> int:
+    """Delete results a few thousand at a time, so that nobody waits for long; how many that were."""
+    dropped = 0
+    while dropped < most:
+        pks = list(Result.objects.filter(which).values_list("pk", flat=True)[:ROWS_AT_ONCE])
+        Result.objects.filter(pk__in=pks).delete()
+        dropped += len(pks)
+        if len(pks) < ROWS_AT_ONCE:
+            break
+    return dropped
+
+
+def sweep_results(now: datetime, kept: timedelta) -> None:
+    """Throw away single results that are old, and those of outputs an hour after they were asked for."""
+    left = MOST_ROWS
+    reads = FileRead.objects.filter(Exists(Result.objects.filter(read=OuterRef("pk"))))
+    old = reads.filter(Q(batch__finished_at__lt=now - kept) | Q(batch__finished_at=None, ended_at__lt=now - kept))
+    for pk in old.exclude(state__in=FileRead.OPEN).values_list("pk", flat=True)[:1_000]:
+        left -= drop_results(Q(read=pk), left)
+    done = Exists(Result.objects.filter(read=OuterRef("pk"), state=Result.State.SUCCEEDED))
+    outputs = FileRead.objects.filter(done, kind=FileKind.OUTPUT, state=State.READ, ended_at__lt=now - OUTPUT_KEPT)
+    for pk in outputs.values_list("pk", flat=True)[:1_000]:
+        left -= drop_results(Q(read=pk, state=Result.State.SUCCEEDED), left)

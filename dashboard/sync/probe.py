@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 
 from dashboard.dialects import BadAddress, check_base_url
 from dashboard.dialects.base import RemotePage, VendorError
-from dashboard.insight.causes import cause_of
+from dashboard.insight.causes import FLAWS, cause_of
 from dashboard.models import Connection
 from dashboard.sync.vendor import DIALECT_CHOICES, KeyUnavailable, open_vendor
 
@@ -29,17 +29,21 @@ class Finding:
 
 def check_address(url: str) -> str:
     """The base URL, normalised. Raises ValueError with a sentence that says what is wrong with it."""
-    return check_base_url(url, settings.ALLOW_PRIVATE)
+    try:
+        return check_base_url(url, settings.ALLOW_PRIVATE)
+    except BadAddress as error:
+        raise ValueError(str(FLAWS[error.flaw])) from None
 
 
 def probe(connection: Connection) -> Finding:
     """Ask for a short list with the connection as it stands, saved or not, and say what its key can see."""
     try:
         check_address(connection.base_url)
+    except ValueError as error:
+        return Finding(False, "address_refused", str(error))
+    try:
         with open_vendor(connection, seconds=PATIENCE) as vendor:
             page = vendor.list_batches(None, SAMPLE)
-    except BadAddress as error:
-        return Finding(False, "address_refused", str(error))
     except KeyUnavailable as error:
         return Finding(False, error.kind, cause_of(error.kind))
     except VendorError as error:

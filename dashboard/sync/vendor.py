@@ -50,5 +50,6 @@ def open_vendor(connection: Connection, *, for_acts: bool = False, seconds: floa
             read_seconds=min(seconds, address.read_seconds),
             total_seconds=seconds,
             cancel_seconds=min(seconds, address.cancel_seconds),
+            file_seconds=seconds,
         )
     return open_dialect(connection.dialect, address)

@@ -26,7 +26,9 @@ from dashboard.insight.batch_files import BatchFile, files_of, reckon, state_in_
 from dashboard.insight.causes import cause_of
 from dashboard.middleware import client_address, polled
 from dashboard.models import AuditEntry, Batch, FileKind
-from dashboard.sync import files as remote
+from dashboard.sync import bodies
+from dashboard.sync.acts import Busy
+from dashboard.sync.files import ask
 from dashboard.views.batch import find
 from dashboard.views.batch_errors import has_moved, live_context, may_read_bodies, safe_name, tabs_context
 from dashboard.views.batches import is_htmx
@@ -36,7 +38,6 @@ from dashboard.views.shell import pulse_of
 log = logging.getLogger(__name__)
 
 PREVIEW_LINES = 20
-LINE_SHOWN = 2_000  # characters
 SOON_SECONDS = 3 * 86_400
 
 type View = Callable[..., HttpResponseBase]
@@ -128,7 +129,7 @@ def read(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
         messages.info(request, _("There is no such file."), extra_tags="st-none")
     else:
         note(request, "file.read", found, f"{kind} file {file.file_id}")
-        remote.ask(found, kind, str(request.user))
+        ask(found, kind, str(request.user))
         messages.info(request, _("The %(file)s is being read.") % {"file": file.label.lower()}, "ui-check")
     back = request.POST.get("back", "")
     return redirect(back if back in {"batch", "batch-requests"} else "batch-files", pk=pk)
@@ -144,20 +145,19 @@ def preview(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
     if file.file_id:
         note(request, "file.preview", found, f"{kind} file {file.file_id}")
         try:
-            lines = remote.preview(found, kind, lines=PREVIEW_LINES)
-        except remote.FileRefused as refused:
-            context |= {"cause": cause_of(refused.kind), "cause_words": refused.words}
-        else:
-            context["lines"] = [shown(line) for line in lines]
+            context["preview"] = bodies.preview(found, kind, lines=PREVIEW_LINES)
+        except (Busy, bodies.Unavailable) as refused:
+            context |= why_refused(refused)
     else:
         context["cause"] = _("There is no such file.")
     return render(request, "batch_files/preview.html", context | tabs_context(found))
 
 
-def shown(line: bytes) -> tuple[str, int]:
-    """The beginning of a line, and how many characters are left out."""
-    text = line.decode(errors="replace")
-    return text[:LINE_SHOWN], max(0, len(text) - LINE_SHOWN)
+def why_refused(refused: Busy | bodies.Unavailable) -> dict[str, str]:
+    """Why the vendor did not give it, and the vendor's own words."""
+    if isinstance(refused, Busy):
+        return {"cause": cause_of("busy"), "cause_words": ""}
+    return {"cause": cause_of(refused.kind), "cause_words": refused.words}
 
 
 @for_readers
@@ -171,12 +171,13 @@ def download(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
         return redirect("batch-files", pk=pk)
     note(request, "file.download", found, f"{kind} file {file.file_id}")
     try:
-        passing = remote.download(found, kind)
-    except remote.FileRefused as refused:
-        said = _("Not downloaded. %(cause)s") % {"cause": cause_of(refused.kind)}
-        messages.info(request, " ".join(filter(None, [said, refused.words])), extra_tags="st-failed")
+        passing = bodies.download(found, kind)
+    except (Busy, bodies.Unavailable) as refused:
+        why = why_refused(refused)
+        said = _("Not downloaded. %(cause)s") % why
+        messages.info(request, f"{said} {why['cause_words']}".strip(), extra_tags="st-failed")
         return redirect("batch-files", pk=pk)
-    response = StreamingHttpResponse(passing.chunks, content_type="application/octet-stream")
+    response = StreamingHttpResponse(passing, content_type="application/octet-stream")
     name = saved_as(passing.name, found, kind)
     response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     response["X-Content-Type-Options"] = "nosniff"

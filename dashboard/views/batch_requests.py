@@ -23,13 +23,13 @@ from django.views.decorators.http import require_GET, require_POST
 from dashboard.access import READ_BODIES, ROLE_NAMES, role_needed
 from dashboard.insight.advice import advice_of
 from dashboard.insight.batch_files import BatchFile, files_of, state_in_words
-from dashboard.insight.causes import cause_of
 from dashboard.middleware import polled
 from dashboard.models import Batch, BatchError, ErrorGroup, FileKind, FileRead, Result
-from dashboard.sync import files as remote
+from dashboard.sync import bodies
+from dashboard.sync.acts import Busy
 from dashboard.views.batch import find, pretty
 from dashboard.views.batch_errors import has_moved, live_context, may_read_bodies, tabs_of
-from dashboard.views.batch_files import for_readers, note
+from dashboard.views.batch_files import for_readers, note, why_refused
 from dashboard.views.batches import is_htmx
 from dashboard.views.shell import pulse_of
 
@@ -282,8 +282,7 @@ def notes_of(batch: Batch, files: dict[str, BatchFile], asked: Asked) -> list[tu
 
 def kept_until(batch: Batch) -> datetime | None:
     """When the rows of failing requests are thrown away; their groups and counts stay."""
-    days = getattr(settings, "RESULT_DAYS", 30)
-    return batch.finished_at + timedelta(days=days) if batch.finished_at else None
+    return batch.finished_at + timedelta(days=settings.RESULT_DAYS) if batch.finished_at else None
 
 
 # --- One request ------------------------------------------------------------------------------------------------------
@@ -302,13 +301,14 @@ def body(request: HttpRequest, pk: int, kind: str, line: int) -> HttpResponseBas
     batch, result = context["batch"], context["result"]
     note(request, "body.read", batch, f"{kind} file, line {line}, custom_id {result.custom_id}")
     try:
-        text = remote.body_of(result).decode(errors="replace")
-    except remote.FileRefused as refused:
-        context |= {"cause": cause_of(refused.kind), "cause_words": refused.words}
+        read = bodies.body_of(result)
+    except (Busy, bodies.Unavailable) as refused:
+        context |= why_refused(refused)
     else:
+        text = read.text
         # Megabytes are not indented: nobody sees more than the beginning of them.
         text = pretty(text.encode(errors="replace")) if len(text) <= BODY_SHOWN else text
-        context |= {"body": text[:BODY_SHOWN], "body_left": max(0, len(text) - BODY_SHOWN)}
+        context |= {"body": text[:BODY_SHOWN], "is_cut": read.is_cut or len(text) > BODY_SHOWN}
     return render(request, "batch_requests/request.html", context)
 
 
@@ -318,7 +318,7 @@ def one(request: HttpRequest, pk: int, kind: str, line: int) -> dict[str, Any]:
         raise Http404
     files = files_of(batch)
     read = files[kind].shown
-    results = Result.objects.select_related("group")
+    results = Result.objects.select_related("group", "read__batch__connection")
     result = results.filter(read=read, line=line).first() if read else None
     if result is None:
         raise Http404

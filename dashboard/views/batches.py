@@ -30,7 +30,7 @@ NEW_CAP = 1_000
 LONGEST_SEARCH = 500
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-UNKNOWN = (Outcome.UNKNOWN, Outcome.UNCOUNTED, Outcome.NO_REQUESTS)
+UNKNOWN = (Outcome.UNKNOWN, Outcome.UNCOUNTED, Outcome.NO_REQUESTS, Outcome.UNSEEN)
 FAILED = (Outcome.ALL_FAILED, Outcome.FAILED_VALIDATION, Outcome.FAILED)
 # The word in the address, what the chip says, how it is drawn, and which outcomes it stands for.
 CHIPS: tuple[tuple[str, Any, str, tuple[str, ...] | None], ...] = (

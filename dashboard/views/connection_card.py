@@ -154,6 +154,8 @@ class Card:
             learned.append(_("Its list lags behind the batches themselves, so open ones are asked for one by one."))
         if connection.list_lacks_counts:
             learned.append(_("Its list leaves out the request counts, so open batches are asked for one by one."))
+        if connection.list_is_oldest_first:
+            learned.append(_("Its list begins with the oldest batch, so new ones are looked for at its end."))
         offset = connection.clock_offset or 0.0
         if abs(offset) > SKEW_SHOWN:
             words = _("Its clock is %(by)s ahead of ours.") if offset > 0 else _("Its clock is %(by)s behind ours.")

@@ -22,7 +22,7 @@ from dashboard.insight.pulse import Pulse
 from dashboard.middleware import client_address, polled_by
 from dashboard.models import AuditEntry, Batch, Connection
 from dashboard.models.connection import ConnectionQuerySet, reading_again
-from dashboard.sync import absorb
+from dashboard.sync import absorb, sight
 from dashboard.sync.probe import Finding, probe
 from dashboard.views.batches import is_htmx
 from dashboard.views.connection_card import Card, cards_of, lede_of
@@ -203,19 +203,22 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 def retire(connection: Connection) -> None:
     """No sync, no key, no secret; its name and its batches stay. A sync at work may not write any more."""
-    Connection.objects.filter(pk=connection.pk).update(
-        retired_at=timezone.now(),
-        sealed_key="",
-        key_last4="",
-        sealed_act_key="",
-        act_key_last4="",
-        organization="",
-        project="",
-        extra_headers={},
-        claim_token="",
-        claim_until=None,
-        revision=F("revision") + 1,
-    )
+    now = timezone.now()
+    with transaction.atomic():
+        Connection.objects.filter(pk=connection.pk).update(
+            retired_at=now,
+            sealed_key="",
+            key_last4="",
+            sealed_act_key="",
+            act_key_last4="",
+            organization="",
+            project="",
+            extra_headers={},
+            claim_token="",
+            claim_until=None,
+            revision=F("revision") + 1,
+        )
+        sight.lose(connection.pk, Batch.objects.filter(connection=connection).open(), now)
 
 
 def drop_history(connection: Connection) -> None:

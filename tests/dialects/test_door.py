@@ -233,7 +233,7 @@ def test_proxies_of_the_environment_are_not_used(vendor: Start, monkeypatch: pyt
 def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_sent(key: str) -> None:
     with pytest.raises(VendorError) as raised:
         Door(Address(base_url="http://v.example", key=key))
-    assert (raised.value.kind, raised.value.sent) == ("bad_key", False)
+    assert (raised.value.kind, raised.value.sent) == ("cannot_be_sent", False)
     assert key not in str(raised.value)
 
 

@@ -58,6 +58,7 @@ def test_a_failure_after_the_start_is_no_failed_validation() -> None:
         ({"outcome": "cancelled", "requests_completed": 40}, "Cancelled, 40 usable", "cancelled"),
         ({"outcome": "unknown", "raw_status": "queued_local"}, "queued_local", "unknown"),
         ({"outcome": "all_failed"}, "All failed", "failed"),
+        ({"status": "in_progress", "outcome": "unseen"}, "No longer visible", "gone"),
     ],
 )
 def test_words_and_state(fields: dict[str, object], words: str, state: str) -> None:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.insight.causes import CAUSES, cause_of
+from dashboard.insight.causes import CAUSES, FLAWS, cause_of
 from dashboard.insight.pulse import health_of, pulse, read_pulse, revisions_in
 from dashboard.models import Connection, Part
 
@@ -72,7 +72,8 @@ def test_the_pulse_is_read_once_for_many_pages(db: None, settings: object, djang
 
 
 def test_every_kind_of_failure_has_a_sentence() -> None:
-    from dashboard.dialects import KINDS
+    from dashboard import dialects
 
-    assert set(KINDS) <= set(CAUSES)
+    assert set(dialects.KINDS) <= set(CAUSES)
+    assert set(dialects.FLAWS) == set(FLAWS)
     assert cause_of("martian") == "It failed: martian."

@@ -121,6 +121,23 @@ def test_unknown_cursor_restarts(http: httpx.Client, world: World) -> None:
     assert page(http, after=first["last_id"]) != first
 
 
+def test_oldest_first_adds_new_batches_at_the_end(http: httpx.Client, world: World) -> None:
+    newest_first = [batch["id"] for batch in page(http, limit="100")["data"]]
+    world.faults.add("oldest_first")
+    first = page(http, limit="30")
+    assert first["data"][0]["created_at"] < first["data"][-1]["created_at"]
+    ids, more = [batch["id"] for batch in first["data"]], first["has_more"]
+    while more:
+        following = page(http, limit="30", after=ids[-1])
+        ids += [batch["id"] for batch in following["data"]]
+        more = following["has_more"]
+    assert ids[: -len(newest_first) - 1 : -1] == newest_first
+    line = b'{"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "m"}}'
+    made = [world.create(world.upload("in.jsonl", "batch", line), "/v1/responses", None).id for _ in range(2)]
+    assert [batch["id"] for batch in page(http, after=ids[-1])["data"]] == made
+    assert [batch["id"] for batch in page(http, after=made[0])["data"]] == made[1:]
+
+
 def test_stale_list_moves_only_by_retrieve(clock: Clock) -> None:
     world = World(10, open=3, clock=clock)
     world.faults.add("stale_list")

@@ -205,6 +205,18 @@ def test_name_and_owner_follow_the_chosen_metadata_keys(connection: Connection) 
     assert batch.revision == connection.revision
 
 
+def test_an_answer_that_was_asked_for_before_a_rename_brings_the_new_names(connection: Connection) -> None:
+    before = Connection.objects.get()
+    metadata = {"name": "plain", "job": "chosen", "team": "search", "owner": "ana"}
+    absorb(connection, [remote(metadata=metadata)], asked_at=timezone.now(), source=POLL)
+    connection.name_key, connection.owner_key = "job", "team"
+    connection.save()
+    rename(connection)
+    page = [remote(name, "completed", metadata=metadata) for name in ("batch_1", "batch_2")]
+    absorb(before, page, asked_at=timezone.now(), source=ACT)
+    assert set(Batch.objects.values_list("name", "owner")) == {("chosen", "search")}
+
+
 def test_hostile_texts_are_stored_whole_and_found(connection: Connection) -> None:
     metadata = {"name": "<script>alert(1)</script>\u202e", "owner": "x" * 3_000, "nul": "a\x00b"}
     absorb(connection, [remote(metadata=metadata)], asked_at=timezone.now(), source=POLL)

@@ -121,7 +121,9 @@ def test_cancel_whose_answer_is_lost_is_settled_by_a_look(vendor: Vendor, ana: U
     assert len(cancels) == 1, "a cancel is never sent twice"
 
 
-def test_cancel_that_nobody_can_tell_stays_unknown_until_it_is_settled(vendor: Vendor, ana: User) -> None:
+def test_cancel_that_nobody_can_tell_stays_unknown_until_it_is_settled(
+    vendor: Vendor, ana: User, caplog: pytest.LogCaptureFixture
+) -> None:
     vendor.world.faults.add("server_error", 502, only="cancel")
     vendor.world.faults.add("server_error", 502, only="retrieve")
     act = acts.cancel(running(), ana)
@@ -131,9 +133,12 @@ def test_cancel_that_nobody_can_tell_stays_unknown_until_it_is_settled(vendor: V
     Act.objects.update(began_at=timezone.now() - timedelta(minutes=1))
     assert acts.unsettled() == [act.pk]
     assert acts.unsettled() == [], "once a minute is often enough"
-    acts.settle(act.pk)
+    caplog.clear()
+    with caplog.at_level("INFO", "dashboard.sync.acts"):
+        acts.settle(act.pk)
     act.refresh_from_db()
     assert act.state == "unknown", "the vendor still does not answer"
+    assert "server_error 502" in caplog.text
     vendor.world.faults.clear()
     acts.settle(act.pk)
     act.refresh_from_db()
@@ -153,6 +158,16 @@ def test_a_process_killed_in_the_middle_leaves_an_act_that_is_settled(vendor: Ve
     act.refresh_from_db()
     batch.refresh_from_db()
     assert (act.state, batch.status) == ("accepted", "cancelling")
+
+
+@pytest.mark.parametrize("auth_style", ["bearer", "none"])
+def test_an_act_of_a_removed_connection_is_given_up_without_a_call(vendor: Vendor, ana: User, auth_style: str) -> None:
+    act = Act.objects.create(batch=running(), kind="cancel", who="ana", state="unknown", began_at=timezone.now())
+    Connection.objects.update(retired_at=timezone.now(), sealed_key="", auth_style=auth_style)
+    acts.settle(act.pk)
+    act.refresh_from_db()
+    assert (act.state, act.error_kind) == ("refused", "never_known")
+    assert not vendor.requests()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -71,7 +71,8 @@ def test_numbers_come_from_rows_alone(viewer: Client, prod: Connection) -> None:
             ending=ending,
         )
     Counter.objects.create(connection=prod, status="in_progress", outcome="open", batches=14)
-    Counter.objects.create(connection=prod, status="completed", outcome="succeeded", batches=997)
+    Counter.objects.create(connection=prod, status="in_progress", outcome="unseen", batches=3)
+    Counter.objects.create(connection=prod, status="completed", outcome="succeeded", batches=994)
     text = page(viewer)
     assert "4 syncs in the last hour: 2 good, 1 slow, 1 failed" in text
     assert "<dd>14</dd>" in text
@@ -86,10 +87,11 @@ def test_the_first_import_shows_its_progress(viewer: Client, prod: Connection) -
 
 
 def test_what_was_learned_is_said_in_words(viewer: Client, prod: Connection) -> None:
-    Connection.objects.update(list_is_stale=True, list_lacks_counts=True, clock_offset=-95.0)
+    Connection.objects.update(list_is_stale=True, list_lacks_counts=True, list_is_oldest_first=True, clock_offset=-95.0)
     text = page(viewer)
     assert "lags behind" in text
     assert "leaves out the request counts" in text
+    assert "begins with the oldest batch" in text
     assert "1 min behind ours" in text
     Connection.objects.update(clock_offset=29.0)
     assert "ahead of ours" not in page(viewer)
@@ -233,6 +235,20 @@ def test_keeping_the_history_wipes_the_keys_and_leaves_name_and_batches(admin: C
     assert "Removed, history kept" in page(admin)
     assert admin.get(f"/connections/{prod.pk}/").status_code == 404
     assert AuditEntry.objects.get().detail == "keep history, 1 batches"
+
+
+def test_what_ran_when_a_connection_was_removed_is_out_of_sight(admin: Client, prod: Connection) -> None:
+    running, strange, ended = (batch_made(prod, status) for status in ("in_progress", "queued_local", "completed"))
+    admin.post(f"/connections/{prod.pk}/delete/", {"history": "keep", "name": prod.name})
+    for batch in (running, strange, ended):
+        batch.refresh_from_db()
+    assert (running.outcome, strange.outcome, ended.outcome) == ("unseen", "unseen", "uncounted")
+    assert running.gone_at == strange.gone_at == Connection.objects.get().retired_at
+    assert ended.gone_at is None
+    kept = {(c.status, c.outcome): c.batches for c in Counter.objects.all() if c.batches}
+    assert kept == {("in_progress", "unseen"): 1, ("unknown", "unseen"): 1, ("completed", "uncounted"): 1}
+    chips = {slug: number for slug, _label, _state, number, _link in admin.get("/batches/").context["chips"]}
+    assert (chips["running"], chips["unknown"]) == (0, 3)
 
 
 def test_dropping_the_history_leaves_nothing(admin: Client, prod: Connection) -> None:

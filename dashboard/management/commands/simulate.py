@@ -34,6 +34,10 @@ class Command(BaseCommand):
             "--open-at", type=int, nargs="+", default=[], metavar="PLACE",
             help="nothing is born or open but the batches at these places of the list (0 is the newest)",
         )  # fmt: skip
+        parser.add_argument(
+            "--long-errors", type=int, default=0, metavar="N",
+            help="with --open 0: the newest batch has failed in all of N requests, at 4 kB each",
+        )  # fmt: skip
         parser.add_argument("--key", default=KEY, help="the API key that may do everything")
         parser.add_argument("--read-only-key", action="append", default=[], metavar="KEY", help="may be repeated")
         parser.add_argument(
@@ -48,6 +52,7 @@ class Command(BaseCommand):
             start=options["start"],
             open=options["open"],
             open_positions=options["open_at"],
+            long_errors=options["long_errors"],
             api_keys=[options["key"]],
             read_only_keys=options["read_only_key"],
         )

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
+from dashboard.insight.causes import cause_of
 from dashboard.models import Connection, SyncRun
 from dashboard.sync.pull import pull
 
@@ -33,6 +34,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{connection}: a worker is syncing it at this moment.")
             return False
         counts = f"{run.seen:,} seen, {run.changed:,} changed, {run.refused:,} refused, {run.requests:,} requests"
-        why = f" ({run.error_kind}: {run.error_words})" if run.error_kind else ""
-        self.stdout.write(f"{connection}: {run.ending} in {run.seconds:.1f} s, {counts}{why}")
+        self.stdout.write(f"{connection}: {run.ending} in {run.seconds:.1f} s, {counts}")
+        if run.error_kind:
+            self.stdout.write(" ".join(filter(None, [cause_of(run.error_kind), run.error_words])))
         return run.ending == SyncRun.Ending.GOOD
