@@ -171,6 +171,8 @@ class BatchError(models.Model):
         indexes = [
             models.Index(fields=["group", "-at", "connection", "requests"], name="errors_of_group"),
             models.Index(fields=["connection", "group"], name="errors_of_connection"),
+            # The last 24 hours are summed up from it alone.
+            models.Index(fields=["at", "group", "connection", "requests", "batch"], name="errors_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -197,6 +199,11 @@ class ErrorDay(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["day", "group", "connection"], name="one_error_a_day"),
+        ]
+        indexes = [
+            # The page of errors sums up each of them over all its days: from the index alone, in its order.
+            models.Index(fields=["group", "day", "connection", "requests", "batches"], name="errors_sums"),
+            models.Index(fields=["day", "connection", "requests"], name="errors_of_day"),
         ]
 
     def __str__(self) -> str:

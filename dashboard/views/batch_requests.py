@@ -142,6 +142,7 @@ class Row:
     kind: str
     url: str
     state: str
+    words: str
     error: str
 
 
@@ -201,12 +202,13 @@ def listed(request: HttpRequest, batch: Batch, asked: Asked, files: dict[str, Ba
     page = page_of(reads, asked)
     errors = list(BatchError.objects.filter(batch=batch).select_related("group").order_by("-requests", "pk"))
     groups = {error.group_id: error.group for error in errors}
+    base = reverse("batch-requests", args=[batch.pk])  # a request stands below; resolving fifty takes a while
     lacking = asked.wants_succeeded and bool(batch.output_file_id) and not holds_succeeded(files["output"])
     context = {
         "batch": batch,
         "page": "batch-requests",
         "asked": asked,
-        "rows": [row_of(batch, kind, result, groups) for kind, result in page.rows],
+        "rows": [row_of(base, kind, result, groups) for kind, result in page.rows],
         "chips": chips_of(asked, reads, batch),
         "groups": groups,
         "statuses": sorted({group.http_status for group in groups.values() if group.http_status}),
@@ -230,14 +232,15 @@ def listed(request: HttpRequest, batch: Batch, asked: Asked, files: dict[str, Ba
     return context | live_context(request, batch, files, **asked.values(), **place)
 
 
-def row_of(batch: Batch, kind: str, result: Result, groups: dict[int, ErrorGroup]) -> Row:
+def row_of(base: str, kind: str, result: Result, groups: dict[int, ErrorGroup]) -> Row:
     group = groups.get(result.group_id) if result.group_id else None
     words = result.words or (group.message if group else "")
     return Row(
         result=result,
         kind=str(FileKind(kind).label),
-        url=reverse("batch-request", args=[batch.pk, kind, result.line]),
+        url=f"{base}{kind}/{result.line}/",
         state=DRAWN[result.state],
+        words=str(Result.State(result.state).label),
         error=" ".join(filter(None, [group.code if group else "", words])),
     )
 

@@ -26,13 +26,19 @@ from dashboard.views.shell import pulse_of
 
 PAGE = 50
 TREND_DAYS = 30
-LATEST = 200  # batches whose metadata are looked at
+LATEST = 100  # batches whose metadata are looked at
 COLUMNS_SHOWN = 40
 VALUES_SHOWN = 12
 KEYS_SHOWN = 8
 LONGEST_KEY = 64
 CURSOR = re.compile(r"(\d{1,17})\.(\d{1,18})")
 OWNER = "owner"
+SHOWN_COLUMNS = (
+    "batch_id", "group_id", "source", "requests", "samples", "at", "connection__name", "batch__name",
+    "batch__remote_id", "batch__owner", "batch__status", "batch__raw_status", "batch__outcome", "batch__gone_at",
+    "batch__is_open", "batch__requests_total", "batch__requests_completed", "batch__requests_failed",
+    "batch__worst_requests", "batch__finished_at", "batch__ordered_at",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +54,10 @@ class Row:
 def error_group(request: HttpRequest, pk: int) -> HttpResponse:
     token = pulse_of(request).token  # before the rows: what moves in between is asked for again
     group = get_object_or_404(ErrorGroup, pk=pk)
+    days = ErrorDay.objects.visible_to(request.user)
     errors = BatchError.objects.visible_to(request.user).filter(group=group)
     before = place_in(request.GET.get("before", ""))
-    rows = errors.select_related("batch", "connection").defer("batch__payload", "batch__search_text")
+    rows = errors.select_related("batch", "connection").only(*SHOWN_COLUMNS)
     if before:
         at, last = before
         rows = rows.filter(at__lte=at).exclude(at=at, pk__gte=last)
@@ -60,10 +67,9 @@ def error_group(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "group": group,
         "advice": advice_of(group.retry),
-        "rows": [row_of(error) for error in found[:PAGE]],
+        "rows": [row_of(reverse("batches"), error) for error in found[:PAGE]],
         "samples": samples_of(found[:5]),
-        "sums": errors.aggregate(requests=Sum("requests")),
-        "batches": errors.values("batch").distinct().count(),
+        "sums": days.filter(group=group).aggregate(requests=Sum("requests"), batches=Sum("batches")),
         "chart": trend_of(request, group),
         "outcomes": outcomes_of(found[:COLUMNS_SHOWN]),
         "older": link(**kept | {"before": place_of(found[PAGE - 1])}) if len(found) > PAGE else "",
@@ -93,11 +99,11 @@ def place_in(text: str) -> tuple[datetime, int] | None:
         return None
 
 
-def row_of(error: BatchError) -> Row:
+def row_of(base: str, error: BatchError) -> Row:
     return Row(
         error=error,
-        url=reverse("batch", args=[error.batch_id]),
-        requests_url=f"{reverse('batch-requests', args=[error.batch_id])}?{urlencode({'group': error.group_id})}",
+        url=f"{base}{error.batch_id}/",
+        requests_url=f"{base}{error.batch_id}/requests/?group={error.group_id}",
         total=error.batch.requests_total or 0,
     )
 
@@ -150,7 +156,7 @@ def outcomes_of(errors: list[BatchError]) -> Chart | None:
             Series("fail", _("failed"), [batch.requests_failed or 0 for batch in batches.values()]),
             Series("lost", _("unaccounted"), [batch.unaccounted or 0 for batch in batches.values()]),
         ],
-        hrefs=[reverse("batch", args=[pk]) for pk in batches],
+        hrefs=[f"{reverse('batches')}{pk}/" for pk in batches],
         wholes=[batch.requests_total or 1 for batch in batches.values()],
         marks=[day_of(batch) for batch in batches.values()],
     )

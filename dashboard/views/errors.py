@@ -4,15 +4,14 @@ Counts and trends are read from the daily roll-up, so that a page costs what the
 only the range of 24 hours is read from the batches' own rows, because a day is too coarse for it.
 """
 
-from collections import Counter as Count
-from collections import defaultdict
+from collections import Counter as Tallies
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Self
 
 from django.db import connection as database
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import CharField, Count, Func, Max, Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -37,9 +36,12 @@ LONGEST_SEARCH = 200
 TREND_DAYS = 14
 LAYERS = 5  # groups that have a colour of their own in the chart
 # Of each group so many of its latest batches are asked whose they are: all of them would be all batches.
-LATEST = 20
+LATEST = 10
 OWNERS_SHOWN = 2
+ANY = -1  # stands for a group where the same query is asked for many
 HOURS = 24
+MOST_SUMS = 64
+MOST_NAMED = 300  # groups that are named one by one in a query
 
 # The word in the address, what the chip says, and how many days it is; 0 is the last 24 hours.
 RANGES: tuple[tuple[str, Any, int], ...] = (
@@ -93,7 +95,7 @@ class Asked:
     def since(self) -> datetime:
         """From when on. Days begin at midnight UTC, as the roll-up's do; today is one of them."""
         if self.is_hours:
-            return self.now - timedelta(hours=HOURS)
+            return self.now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
         midnight = self.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         return midnight - timedelta(days=DAYS[self.range] - 1)
 
@@ -129,27 +131,40 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """What a range comes to, without any filter on groups."""
+
+    by_group: dict[int, Tally]
+    by_hour: dict[int, list[int]]  # of the last 24 hours alone
+    by_day: dict[date, int]
+    worth: set[int]
+    new: set[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Every group that was met in the range, with the filters that narrow them down."""
 
-    by_group: dict[int, Tally]
-    worth: set[int]
-    new: set[int]
+    sums: Sums
     matching: set[int] | None  # None: no text is asked for
 
     def chosen(self, *, retry: bool, new: bool) -> list[int]:
         """Most requests first; a tie stands in the order of the groups' age."""
-        found = (
-            group
-            for group in self.by_group
-            if (self.matching is None or group in self.matching)
-            and (not retry or group in self.worth)
-            and (not new or group in self.new)
-        )
-        return sorted(found, key=lambda group: (-self.by_group[group].requests, group))
+        found = self.found()
+        if retry:
+            found &= self.sums.worth
+        if new:
+            found &= self.sums.new
+        ranked = sorted(found)
+        ranked.sort(key=lambda group: self.sums.by_group[group].requests, reverse=True)
+        return ranked
+
+    def found(self) -> set[int]:
+        """Those that the text matches."""
+        return set(self.sums.by_group) if self.matching is None else self.matching & self.sums.by_group.keys()
 
     def requests(self, groups: Iterable[int]) -> int:
-        return sum(self.by_group[group].requests for group in groups)
+        return sum(self.sums.by_group[group].requests for group in groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +172,7 @@ class Row:
     group: ErrorGroup
     url: str
     requests: int
+    every: int  # of all groups together
     batches: int
     trend: list[int]
     muted: int
@@ -180,33 +196,77 @@ def errors_of(request: HttpRequest, asked: Asked) -> QuerySet[BatchError]:
 
 def totals_of(request: HttpRequest, asked: Asked) -> Totals:
     """All groups of the range by id. There are thousands at most: that is what groups are for."""
-    tallies: dict[int, Tally] = {}
-    if asked.is_hours:
-        met: dict[int, set[int]] = defaultdict(set)
-        rows = errors_of(request, asked).filter(at__gte=asked.since)
-        for group, batch, requests in rows.values_list("group_id", "batch_id", "requests"):
-            tallies.setdefault(group, Tally()).requests += requests
-            met[group].add(batch)
-        for group, tally in tallies.items():
-            tally.batches = len(met[group])
-    else:
-        days = days_of(request, asked).filter(day__gte=asked.since.date()).order_by()
-        sums = days.values("group_id").annotate(total=Sum("requests"), places=Sum("batches"))
-        tallies = {
-            group: Tally(requests, places)
-            for group, requests, places in sums.values_list("group_id", "total", "places")
-        }
-    groups = ErrorGroup.objects.filter(last_seen_at__gte=asked.since)
     matching = None
     if asked.q:
         found = ErrorGroup.objects.filter(text_filter(asked.q))
         matching = set(found.values_list("pk", flat=True))
-    return Totals(
-        tallies,
+    return Totals(sums_of(request, asked), matching)
+
+
+type Stamp = tuple[int | None, int]
+
+# By range and connection: what was summed up, and what of the roll-up it was made of. For all who may see the page.
+_sums: dict[tuple[datetime, int | None], tuple[Stamp, Sums]] = {}
+
+
+def sums_of(request: HttpRequest, asked: Asked) -> Sums:
+    """Summed up anew when a day's rows have changed, and those change whenever an error of a batch does.
+
+    A group changes in no other way: what is worth a retry, and when it was first seen, is written together with them.
+    """
+    seen = ErrorDay.objects.aggregate(last=Max("pk"), number=Count("pk"))
+    stamp = seen["last"], seen["number"]
+    key = (asked.since, asked.connection)
+    known = _sums.get(key)
+    if known and known[0] == stamp:
+        return known[1]
+    groups = ErrorGroup.objects.filter(last_seen_at__gte=asked.since)
+    sums = Sums(
+        by_group={},
+        by_hour={},
+        by_day={},
         worth=set(groups.filter(retry__in=WORTH).values_list("pk", flat=True)),
         new=set(groups.filter(first_seen_at__gte=asked.since).values_list("pk", flat=True)),
-        matching=matching,
     )
+    if asked.is_hours:
+        for group, hour, requests, batches in hours_of(request, asked):
+            tally = sums.by_group.setdefault(group, Tally())
+            tally.requests += requests
+            tally.batches += batches
+            sums.by_hour.setdefault(group, [0] * HOURS)[hour] += requests
+    else:
+        days = days_of(request, asked).filter(day__gte=asked.since.date()).order_by()
+        totals = days.values("group_id").annotate(total=Sum("requests"), places=Sum("batches"))
+        for group, requests, batches in totals.values_list("group_id", "total", "places"):
+            sums.by_group[group] = Tally(requests, batches)
+        of_days = days.values("day").annotate(total=Sum("requests"))
+        sums.by_day.update(of_days.values_list("day", "total"))
+    if len(_sums) >= MOST_SUMS:
+        _sums.clear()
+    _sums[key] = stamp, sums
+    return sums
+
+
+class Hour(Func):
+    """The hour (UTC) of a time, as a text: a database compares it faster than it could make a time of it."""
+
+    output_field = CharField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        return self.as_sql(compiler, connection, template="substr(%(expressions)s, 1, 13)", **more)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        template = "to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24')"
+        return self.as_sql(compiler, connection, template=template, **more)
+
+
+def hours_of(request: HttpRequest, asked: Asked) -> Iterator[tuple[int, int, int, int]]:
+    """Each group's failing requests and batches in each of the last 24 hours; the running one is the last."""
+    places = {f"{asked.since + timedelta(hours=i):%Y-%m-%d %H}": i for i in range(HOURS)}
+    rows = errors_of(request, asked).filter(at__gte=asked.since).order_by()
+    found = rows.values("group_id", hour=Hour("at")).annotate(total=Sum("requests"), places=Count("pk"))
+    for group, hour, requests, batches in found.values_list("group_id", "hour", "total", "places"):
+        yield group, places.get(hour, HOURS - 1), requests, batches
 
 
 def text_filter(q: str) -> Q:
@@ -225,30 +285,26 @@ def trends_of(request: HttpRequest, asked: Asked, groups: list[int], days: int) 
     today = asked.now.astimezone(UTC).date()
     trends = {group: [0] * days for group in groups}
     rows = days_of(request, asked).filter(group__in=groups, day__gt=today - timedelta(days=days), day__lte=today)
-    for group, day, requests in rows.order_by().values_list("group_id", "day", "requests"):
-        trends[group][days - 1 - (today - day).days] += requests
+    sums = rows.order_by().values("group_id", "day").annotate(total=Sum("requests"))
+    for group, day, requests in sums.values_list("group_id", "day", "total"):
+        trends[group][days - 1 - (today - day).days] = requests
     return trends
 
 
-def owners_of(request: HttpRequest, asked: Asked, groups: list[int]) -> dict[int, Count[str]]:
+def owners_of(request: HttpRequest, asked: Asked, groups: list[int]) -> dict[int, Tallies[str]]:
     """Whose the latest batches of each group are: one short walk of the index `errors_of_group` for each."""
-    owners: dict[int, Count[str]] = {group: Count() for group in groups}
+    owners: dict[int, Tallies[str]] = {group: Tallies() for group in groups}
     if not groups:
         return owners
-    walks = [
-        errors_of(request, asked)
-        .filter(group=group, at__gte=asked.since)
-        .order_by("-at")
-        .values("group_id", "batch_id")[:LATEST]
-        .query.sql_with_params()
-        for group in groups
-    ]
-    union = " UNION ALL ".join(f"SELECT * FROM ({sql}) AS of_{i}" for i, (sql, _params) in enumerate(walks))  # noqa: S608 (Django wrote it)
+    # Written once and asked for each: the ORM takes longer to write it than the database to answer it.
+    walk = errors_of(request, asked).filter(group=ANY, at__gte=asked.since).order_by("-at")
+    sql, params = walk.values("group_id", "batch_id")[:LATEST].query.sql_with_params()
+    union = " UNION ALL ".join(f"SELECT * FROM ({sql}) AS of_{i}" for i in range(len(groups)))  # noqa: S608 (Django wrote it)
     with database.cursor() as cursor:
         cursor.execute(
             f"SELECT found.group_id, batch.owner FROM ({union}) AS found"  # noqa: S608 (as above)
             " JOIN dashboard_batch batch ON batch.id = found.batch_id",
-            [param for _sql, own in walks for param in own],
+            [group if param == ANY else param for group in groups for param in params],
         )
         for group, owner in cursor.fetchall():
             owners[group][owner] += 1
@@ -278,25 +334,29 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
     days = max(TREND_DAYS, DAYS[asked.range])
     top = chosen[:LAYERS]
     trends = trends_of(request, asked, list({*shown, *top}), days)
-    every = totals.chosen(retry=False, new=False)
-    worth = [group for group in chosen if group in totals.worth]
-    new = [group for group in chosen if group in totals.new]
+    found = totals.found()
+    worth = [group for group in chosen if group in totals.sums.worth]
+    new = [group for group in chosen if group in totals.sums.new]
     groups = ErrorGroup.objects.in_bulk({*shown, *top, *new[:1]})
     owners = owners_of(request, asked, shown)
+    every_request = totals.requests(chosen)
+    base = reverse("errors")  # a group stands below; resolving fifty addresses takes a while
     return {
         "asked": asked,
         "rows": [
-            row_of(groups[pk], totals.by_group[pk], trends[pk], asked, owners[pk]) for pk in shown if pk in groups
+            row_of(base, groups[pk], totals.sums.by_group[pk], trends[pk], asked, owners[pk], every_request)
+            for pk in shown
+            if pk in groups
         ],
         "groups": len(chosen),
-        "requests": totals.requests(chosen),
+        "requests": every_request,
         "worth_requests": totals.requests(worth),
         "new_groups": len(new),
         "newest": groups.get(new[0]) if new else None,
         "trend_days": days,
         "ranges": [(label, asked.link(range=slug), slug == asked.range) for slug, label, _days in RANGES],
-        "worth_count": sum(group in totals.worth for group in every),
-        "new_count": sum(group in totals.new for group in every),
+        "worth_count": len(found & totals.sums.worth),
+        "new_count": len(found & totals.sums.new),
         "retry_url": asked.link(retry="" if asked.retry else "1"),
         "new_url": asked.link(new="" if asked.new else "1"),
         "clear_url": asked.link(q="", retry="", new="", connection=None),
@@ -310,14 +370,17 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
     }
 
 
-def row_of(group: ErrorGroup, tally: Tally, trend: list[int], asked: Asked, owners: Count[str]) -> Row:
+def row_of(
+    base: str, group: ErrorGroup, tally: Tally, trend: list[int], asked: Asked, owners: Tallies[str], every: int
+) -> Row:
     named = [(owner or _("no owner"), batches) for owner, batches in owners.most_common()]
     more = len(named) - OWNERS_SHOWN
     words = ", ".join(owner for owner, _batches in named[:OWNERS_SHOWN])
     return Row(
         group=group,
-        url=reverse("error-group", args=[group.pk]),
+        url=f"{base}{group.pk}/",
         requests=tally.requests,
+        every=every,
         batches=tally.batches,
         trend=trend,
         muted=max(0, len(trend) - (DAYS[asked.range] or 1)),
@@ -339,18 +402,22 @@ def chart_of(
     """Failing requests over the range: a layer for each of the largest groups, and one for all others."""
     top = chosen[:LAYERS]
     if asked.is_hours:
-        labels, every, own = by_hour(request, asked, set(chosen), top)
+        own = {group: totals.sums.by_hour[group] for group in top}
+        every = [sum(numbers) for numbers in zip(*(totals.sums.by_hour[group] for group in chosen), strict=True)]
+        starts = [timezone.localtime(asked.since + timedelta(hours=i)) for i in range(HOURS)]
+        labels = [f"{start:%H:%M}" for start in starts]
     else:
         days = DAYS[asked.range]
         today = asked.now.astimezone(UTC).date()
         dates = [today - timedelta(days=days - 1 - i) for i in range(days)]
-        labels = [date_format(date, "j M") for date in dates]
+        labels = [date_format(day, "j M") for day in dates]
         own = {group: trends[group][-days:] for group in top}
-        rows = days_of(request, asked).filter(day__gte=dates[0], day__lte=today)
-        if len(chosen) < len(totals.by_group):
-            rows = rows.filter(narrowed(asked))
-        sums = dict(rows.order_by().values("day").annotate(total=Sum("requests")).values_list("day", "total"))
-        every = [sums.get(date, 0) for date in dates]
+        sums = totals.sums.by_day
+        if len(chosen) < len(totals.sums.by_group):
+            few = Q(group__in=chosen) if len(chosen) <= MOST_NAMED else narrowed(asked)
+            rows = days_of(request, asked).filter(few, day__gte=dates[0]).order_by()
+            sums = dict(rows.values("day").annotate(total=Sum("requests")).values_list("day", "total"))
+        every = [sums.get(day, 0) for day in dates]
     layers = [Series(f"g{i + 1}", name_of(groups[group]), own[group]) for i, group in enumerate(top) if group in groups]
     others = [max(0, total - sum(layer.values[i] for layer in layers)) for i, total in enumerate(every)]
     if any(others):
@@ -366,21 +433,6 @@ def narrowed(asked: Asked) -> Q:
     if asked.new:
         groups = groups.filter(first_seen_at__gte=asked.since)
     return Q(group__in=groups.values("pk"))
-
-
-def by_hour(
-    request: HttpRequest, asked: Asked, chosen: set[int], top: list[int]
-) -> tuple[list[str], list[int], dict[int, list[int]]]:
-    every, own = [0] * HOURS, {group: [0] * HOURS for group in top}
-    rows = errors_of(request, asked).filter(at__gte=asked.since)
-    for group, at, requests in rows.values_list("group_id", "at", "requests"):
-        if group in chosen:
-            hour = min(HOURS - 1, int((at - asked.since) / timedelta(hours=1)))
-            every[hour] += requests
-            if group in own:
-                own[group][hour] += requests
-    starts = [timezone.localtime(asked.since + timedelta(hours=i)) for i in range(HOURS)]
-    return [f"{start:%H:%M}" for start in starts], every, own
 
 
 def name_of(group: ErrorGroup) -> str:
@@ -424,8 +476,8 @@ def export_rows(request: HttpRequest, asked: Asked) -> Iterator[tuple[object, ..
                     group.code,
                     group.message,
                     str(advice_of(group.retry).words),
-                    totals.by_group[pk].requests,
-                    totals.by_group[pk].batches,
+                    totals.sums.by_group[pk].requests,
+                    totals.sums.by_group[pk].batches,
                     group.first_seen_at,
                     group.last_seen_at,
                     ", ".join(owner for owner, _batches in owners[pk].most_common() if owner),

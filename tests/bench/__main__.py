@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import cycles, idle, imports, pages, polls
+from tests.bench import cycles, errors, idle, imports, pages, polls
 from tests.bench.figures import Row, Wrong
 from tests.bench.processes import HERE, say
 
 BATCHES = 100_000
-NAMES = ("imports", "polls", "cycles", "idle", "pages")
+NAMES = ("imports", "polls", "cycles", "idle", "pages", "errors")
 MARKED = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
@@ -57,11 +57,10 @@ def main() -> int:
 
 def measure(folder: Path, names: Sequence[str], batches: int, *, quick: bool) -> list[Row]:
     say(f"load of the last minute {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    start, rows = int(time.time()), []
+    start, rows, prepared = int(time.time()), [], folder / "prepared"
     if "imports" in names:
         rows += imports.measure(folder, batches, start)
-        prepared = folder / "prepared"
-    else:
+    elif set(names) - {"errors"}:
         prepared = imports.prepare(folder, batches, start)
     rest: dict[str, Callable[[], list[Row]]] = {
         "polls": lambda: polls.measure(prepared),
@@ -72,6 +71,8 @@ def measure(folder: Path, names: Sequence[str], batches: int, *, quick: bool) ->
     for name, work in rest.items():
         if name in names:
             rows += work()
+    if "errors" in names:
+        rows += errors.measure(folder)
     return rows
 
 
