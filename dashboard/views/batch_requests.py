@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from dashboard.access import READ_BODIES, ROLE_NAMES, role_needed
 from dashboard.insight.advice import advice_of
-from dashboard.insight.batch_files import BatchFile, files_of, state_in_words
+from dashboard.insight.batch_files import NAMES, BatchFile, files_of, state_in_words
 from dashboard.middleware import polled
 from dashboard.models import Batch, BatchError, ErrorGroup, FileKind, FileRead, Result
 from dashboard.sync import bodies
@@ -237,7 +237,7 @@ def row_of(base: str, kind: str, result: Result, groups: dict[int, ErrorGroup]) 
     words = result.words or (group.message if group else "")
     return Row(
         result=result,
-        kind=str(FileKind(kind).label),
+        kind=str(NAMES[kind]),
         url=f"{base}{kind}/{result.line}/",
         state=DRAWN[result.state],
         words=str(Result.State(result.state).label),
