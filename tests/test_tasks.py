@@ -14,7 +14,7 @@ from pytest_django import Settings
 from dashboard import tasks
 from dashboard.celery import TICK_SECONDS, app
 from dashboard.insight.pulse import read_pulse
-from dashboard.models import Act, Batch, Connection, Part, SyncRun, Transition, User
+from dashboard.models import Act, Batch, Connection, FileRead, Part, SyncRun, Transition, User
 from dashboard.sync.absorb import absorb
 from tests.sync.conftest import Vendor, connection, remote, vendor_of
 
@@ -132,6 +132,53 @@ def test_an_act_left_behind_is_sent_to_be_settled(connection: Connection, ana: U
     act = Act.objects.create(batch=Batch.objects.get(), kind="cancel", user=ana, who="ana", began_at=long_ago)
     tasks.tick()
     assert [(task, arguments) for task, arguments, _ in take()] == [("dashboard.tasks.settle_act", [act.pk])]
+
+
+def test_wanted_files_are_read_one_after_another_of_each_connection(vendor_of: VendorOf, take: Take) -> None:
+    one, two = vendor_of(0, name="one", failing=0.0), vendor_of(0, name="two", failing=0.0)
+    for vendor in (one, one, two):
+        vendor.pull()
+        vendor.finished("ok-1", "fail-1")
+    Connection.objects.update(next_sync_at=timezone.now() + timedelta(hours=1))
+    tasks.tick()
+    messages = take()
+    assert {task for task, _, _ in messages} == {"dashboard.tasks.read_file"}
+    reads = [FileRead.objects.get(pk=arguments[0]) for _, arguments, _ in messages]
+    assert {read.batch.connection.name for read in reads} == {"one", "two"}
+    assert len(reads) == 2
+    tasks.read_file(reads[0].pk)
+    tasks.read_file(reads[0].pk)  # a message that comes twice
+    first = FileRead.objects.filter(batch__connection=reads[0].batch.connection_id)
+    assert set(first.values_list("state", flat=True)) == {"read"}, "one message goes on with the connection's next file"
+    tasks.tick()
+    assert [arguments for _, arguments, _ in take()] == [[reads[1].pk]]
+
+
+def test_files_never_take_the_threads_of_the_tick(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(0, failing=0.0)
+    vendor.pull()
+    vendor.finished("fail-1")
+    for _ in range(tasks.READERS):
+        assert tasks._readers.acquire(blocking=False)
+    try:
+        tasks.read_file(FileRead.objects.get().pk)
+        assert FileRead.objects.get().state == "wanted", "with every reader taken, the next tick asks again"
+        tasks.sync_connection(vendor.connection.pk)
+    finally:
+        for _ in range(tasks.READERS):
+            tasks._readers.release()
+
+
+def test_a_worker_that_is_asked_to_end_begins_no_file(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(0, failing=0.0)
+    vendor.pull()
+    vendor.finished("fail-1")
+    tasks.stop_at_next_page()
+    try:
+        tasks.read_file(FileRead.objects.get().pk)
+    finally:
+        tasks._stopping.clear()
+    assert FileRead.objects.get().state == "wanted"
 
 
 def test_the_sweep_throws_away_only_what_is_old(connection: Connection, settings: Settings, tmp_path: Path) -> None:

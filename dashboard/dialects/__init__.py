@@ -26,6 +26,8 @@ from .base import (
     VendorError,
 )
 from .guard import FLAWS, BadAddress, Flaw, check_base_url
+from .jsonl import LONGEST_LINE, Line, lines_of
+from .lines import ENDED, LINE_REASONS, Ended, LineReason, ResultLine, Unreadable, read_line
 from .openai import OpenAI
 from .scrub import scrub
 
@@ -53,16 +55,22 @@ def open_dialect(name: str, address: Address) -> Dialect:
 
 __all__ = [
     "DIALECTS",
+    "ENDED",
     "FLAWS",
     "KINDS",
+    "LINE_REASONS",
+    "LONGEST_LINE",
     "REASONS",
     "STATUSES",
     "Address",
     "BadAddress",
     "Dialect",
+    "Ended",
     "Entry",
     "Flaw",
     "Kind",
+    "Line",
+    "LineReason",
     "Reason",
     "RefusedRecord",
     "RemoteBatch",
@@ -70,9 +78,13 @@ __all__ = [
     "RemoteError",
     "RemoteFileInfo",
     "RemotePage",
+    "ResultLine",
     "Status",
+    "Unreadable",
     "VendorError",
     "check_base_url",
+    "lines_of",
     "open_dialect",
+    "read_line",
     "scrub",
 ]

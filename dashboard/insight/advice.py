@@ -23,17 +23,11 @@ class Advice:
     is_worth: bool
 
 
-def verdict_of(code: str) -> str:
-    """Of a reason as it is stored with a group; one that is not known says to look."""
-    found = retry._RETRIES.get(code)  # type: ignore[call-overload]
-    return found.verdict if found is not None else "unknown"
-
-
-WORTH = tuple(code for code in retry.RETRY_REASONS if verdict_of(code) == "yes")
+WORTH = tuple(code for code in retry.RETRY_REASONS if retry.verdict_of(code) == "yes")
 
 
 def advice_of(code: str) -> Advice:
     """For a reason of retry.py; one that is not known says to look."""
-    verdict = verdict_of(code)
+    verdict = retry.verdict_of(code)
     words = str(_("fix the input")) if code in TO_FIX else str(TAGS[verdict])
     return Advice(words, retry.advice(code), verdict == "yes")

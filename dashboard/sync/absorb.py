@@ -189,7 +189,7 @@ def absorb(
         if news.new or news.changed:
             _write(connection, news)
             if news.ended:
-                note_ended(connection, news.ended, is_import=source == Source.IMPORT)
+                note_ended(connection, news.ended)
         columns: dict[str, Any] = dict(place or {})
         if claim:
             columns["claim_until"] = timezone.now() + CLAIM_LIFE

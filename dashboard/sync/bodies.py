@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from dashboard.dialects.base import Dialect, VendorError
-from dashboard.dialects.jsonl import Line, lines_of
+from dashboard.dialects.jsonl import lines_of
 from dashboard.models import Batch, Connection, FileKind, RemoteFile, Result
 from dashboard.sync.acts import PATIENCE, Busy
 from dashboard.sync.files import NoFile, file_id_of
@@ -63,7 +63,8 @@ def body_of(result: Result) -> Text:
                 raw = _first(content.chunks, length)
             else:
                 # No parts of this file: over everything that stands before the line.
-                raw = next((line.raw or b"" for line in _passed(content.chunks) if line.number == result.line), b"")
+                lines = lines_of(_Patient(content.chunks))
+                raw = next((line.raw or b"" for line in lines if line.number == result.line), b"")
     return _text(result.line, raw.strip()[:MOST_BODY], MOST_BODY, is_cut=result.length > MOST_BODY)
 
 
@@ -72,14 +73,13 @@ def preview(batch: Batch, kind: str, lines: int = 20) -> Preview:
     file_id = _file_id(batch, kind)
     with _asking(batch.connection) as vendor, vendor.open_file(file_id) as content:
         shown: list[Text] = []
-        is_all = True
-        for line in _passed(content.chunks, PREVIEW_BYTES):
+        chunks, is_all = _Patient(content.chunks, PREVIEW_BYTES), True
+        for line in lines_of(chunks):
             if len(shown) >= lines:
                 is_all = False
                 break
             shown.append(_text(line.number, line.raw or b"", MOST_SHOWN, is_cut=line.raw is None))
-        size = content.size or _known_size(batch, file_id)
-        return Preview(shown, is_all and (size is None or size <= PREVIEW_BYTES), size)
+        return Preview(shown, is_all and not chunks.is_cut, content.size or _known_size(batch, file_id))
 
 
 def lines_of_input(batch: Batch, wanted: Collection[int]) -> dict[int, Text]:
@@ -90,7 +90,7 @@ def lines_of_input(batch: Batch, wanted: Collection[int]) -> dict[int, Text]:
     last = max(wanted, default=0)
     with _asking(batch.connection) as vendor, vendor.open_file(file_id) as content:
         try:
-            for line in _passed(content.chunks):
+            for line in lines_of(_Patient(content.chunks)):
                 if line.number in wanted:
                     found[line.number] = _text(line.number, line.raw or b"", MOST_SHOWN, is_cut=line.raw is None)
                 if line.number >= last:
@@ -105,8 +105,7 @@ class Download:
     """A file on its way through: iterate over it, and close it. It holds one of the few places for downloads."""
 
     def __init__(self, batch: Batch, kind: str) -> None:
-        self._stack = ExitStack()
-        self._lock = threading.Lock()
+        self._stack, self._lock = ExitStack(), threading.Lock()
         file_id = _file_id(batch, kind)
         if not _downloads.acquire(blocking=False):
             raise Busy
@@ -136,6 +135,9 @@ class Download:
         """Let go of the vendor; may be called again. Django calls it for a response, whatever became of that."""
         with self._lock:
             self._stack.close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def download(batch: Batch, kind: str) -> Download:
@@ -175,21 +177,24 @@ def _known_size(batch: Batch, file_id: str) -> int | None:
     return known.values_list("size", flat=True).first()
 
 
-def _passed(chunks: Iterator[bytes], most: int = MOST_PASSED) -> Iterator[Line]:
-    """The lines of the first so many bytes, for as long as somebody waits."""
-    until = time.monotonic() + PATIENCE
+class _Patient:
+    """The chunks of the first so many bytes, for as long as somebody waits."""
 
-    def patient() -> Iterator[bytes]:
+    def __init__(self, chunks: Iterator[bytes], most: int = MOST_PASSED) -> None:
+        self._chunks, self._most = chunks, most
+        self._until = time.monotonic() + PATIENCE
+        self.is_cut = False
+
+    def __iter__(self) -> Iterator[bytes]:
         came = 0
-        for chunk in chunks:
-            yield chunk[: most - came]
+        for chunk in self._chunks:
+            yield chunk[: self._most - came]
             came += len(chunk)
-            if came >= most:
+            if came > self._most:
+                self.is_cut = True
                 return
-            if time.monotonic() > until:
+            if time.monotonic() > self._until:
                 raise VendorError("timeout", "the file took too long")
-
-    return lines_of(patient())
 
 
 def _first(chunks: Iterator[bytes], length: int) -> bytes:

@@ -20,7 +20,7 @@ from dashboard.sync.grouping import note_validation
 
 State = FileRead.State
 CLAIM_LIFE = timedelta(minutes=2)
-# Of what a first import finds only this is read by itself; the rest when somebody asks.
+# Of what a first import finds only this is looked into by itself; other files are read when somebody asks.
 FRESH = timedelta(days=14)
 # How long the requests that succeeded stay listed after somebody has asked for an output file.
 OUTPUT_KEPT = timedelta(hours=1)
@@ -68,22 +68,20 @@ def wanted_files(batch: Batch, error_read: FileRead | None = None) -> list[FileK
 
 def is_news(remote: RemoteBatch, ended_at: int | None, second: int, *, is_import: bool) -> bool:
     """Whether an ended batch, as it came, is worth a look at its errors; asked for each of a hundred thousand."""
-    if remote.errors and remote.status in TERMINAL:
-        return True
-    if not has_trouble(remote) or not (remote.error_file_id or remote.output_file_id):
+    holds_errors = bool(remote.errors) and remote.status in TERMINAL
+    if not holds_errors and not (has_trouble(remote) and (remote.error_file_id or remote.output_file_id)):
         return False
     return not is_import or (ended_at is not None and ended_at > second - FRESH.total_seconds())
 
 
-def note_ended(connection: Connection, remote_ids: Sequence[str], *, is_import: bool) -> None:
+def note_ended(connection: Connection, remote_ids: Sequence[str]) -> None:
     """Of batches that came or changed: wish for their files, and group what their own `errors` say.
 
     To be called in absorb's transaction, which holds the connection's row.
     """
     now = timezone.now()
     batches = list(Batch.objects.filter(connection=connection, remote_id__in=remote_ids).defer("payload"))
-    fresh = [one for one in batches if not is_import or (one.finished_at and one.finished_at > now - FRESH)]
-    wish(fresh, now)
+    wish(batches, now)
     note_validation([one for one in batches if one.errors])
 
 

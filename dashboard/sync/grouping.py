@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from django.db import connection as database
 from django.db.models import Count, F, Max, Min, Sum, Window
 from django.db.models.functions import RowNumber, TruncDate
 
 from dashboard.dialects import scrub
 from dashboard.dialects.lines import ResultLine
+from dashboard.insight.retry import is_retryable
 from dashboard.insight.signature import signature_of
 from dashboard.models import Batch, BatchError, ErrorDay, ErrorGroup, FileRead, Result
 
@@ -28,7 +30,8 @@ class Grouper:
     def __init__(self, at: datetime, known: Iterable[tuple[str, int]] = ()) -> None:
         self.at = at
         self._groups = dict(known)  # signature to number
-        self._shapes: dict[tuple[int | None, str, str], int] = {}
+        self._plain: dict[tuple[int | None, str, bytes], int] = {}
+        self._exact: dict[tuple[int | None, str, bytes], int] = {}
 
     @classmethod
     def of(cls, read: FileRead) -> "Grouper":
@@ -37,12 +40,18 @@ class Grouper:
         return cls(ended_at(read.batch), ErrorGroup.objects.filter(pk__in=met).values_list("signature", "pk"))
 
     def group_of(self, status: int | None, name: str, message: str) -> int:
-        # To normalise a message costs a hundred times what all else of its line does, and most differ in numbers alone.
-        shape = (status, name, _DIGITS.sub(_blurred, message))
-        if (group := self._shapes.get(shape)) is None:
-            if len(self._shapes) >= _MOST_SHAPES:
-                self._shapes.clear()
-            group = self._shapes[shape] = self._find(status, name, message)
+        """The group's number. To normalise a message costs a hundred times what all else of its line does, and most
+        differ in numbers alone: those are looked up by what they have in common."""
+        raw = message.encode(errors="surrogatepass")
+        plain = (status, name, raw.translate(_TO_ZERO))
+        if (group := self._plain.get(plain)) is not None:
+            return group
+        exact = (status, name, told_apart(raw))
+        if (group := self._exact.get(exact)) is None:
+            group = self._find(status, name, message)
+            _keep(self._exact, exact, group)
+        if not _telling(plain[2]):
+            _keep(self._plain, plain, group)
         return group
 
     def _find(self, status: int | None, name: str, message: str) -> int:
@@ -56,6 +65,7 @@ class Grouper:
                     "http_status": status,
                     "code": name[:200],
                     "message": signature.message[:600],
+                    "retry": is_retryable(status, name, message).reason,
                     "first_seen_at": self.at,
                     "last_seen_at": self.at,
                 },
@@ -64,16 +74,45 @@ class Grouper:
         return self._groups[signature.key]
 
 
-_DIGITS = re.compile(r"[0-9]+")
+_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_ZEROS = re.compile(rb"0+")
+_UNIT = re.compile(rb"(?:ms|us|s|m|h|d)(?![A-Za-z])")
+_OF_NAMES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_'\"`<")
+_LONG_RUN = re.compile(rb"(?<![0-9A-Za-z])[0-9A-Za-z]{20,}+")
 
 
-def _blurred(match: re.Match[str]) -> str:
-    """Zeros for a number that stands alone; what may be a status, or a part of a name, tells errors apart."""
-    number, text = match[0], match.string
-    before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
-    part_of_name = any(one.isalnum() or one in "_'\"`<" for one in before + after)
-    may_be_status = len(number) == 3 and "1" <= number[0] <= "5"
-    return number if part_of_name or may_be_status else "0" * len(number)
+def told_apart(raw: bytes) -> bytes:
+    """What messages with the same signature may have in common, and no two with different ones do: without ids, and
+    without numbers that stand alone."""
+    raw = _LONG_RUN.sub(_without_id, raw)
+    zeros = raw.translate(_TO_ZERO)
+    return b"\0".join([zeros, *(raw[start:end] for start, end in _telling(zeros))])
+
+
+def _telling(zeros: bytes) -> list[tuple[int, int]]:
+    """Where a message whose digits are all zeros has some that may tell errors apart: parts of a name ("base64", but
+    not "20s"), and what may be a status."""
+    spans = [match.span() for match in _ZEROS.finditer(zeros)]
+    return [
+        (start, end)
+        for start, end in spans
+        if end - start == 3
+        or (start and zeros[start - 1] in _OF_NAMES)
+        or (end < len(zeros) and zeros[end] in _OF_NAMES and not _UNIT.match(zeros, end))
+    ]
+
+
+def _without_id(match: re.Match[bytes]) -> bytes:
+    """Letters and as many digits among them are an id, whichever they are."""
+    run = match[0]
+    digits = len(run) - len(run.translate(None, b"0123456789"))
+    return b"<id>" if 4 <= digits < len(run) else run
+
+
+def _keep(known: dict[tuple[int | None, str, bytes], int], shape: tuple[int | None, str, bytes], group: int) -> None:
+    if len(known) >= _MOST_SHAPES:
+        known.clear()
+    known[shape] = group
 
 
 @dataclass(slots=True)
@@ -151,10 +190,11 @@ def _note_worst(batches: Sequence[Batch], revision: int) -> None:
     sums = BatchError.objects.filter(batch__in=batches).values_list("batch", "group").annotate(requests=Sum("requests"))
     for batch, group, requests in sums.order_by("requests", "-group"):
         worst[batch] = group, requests
-    for one in batches:
-        one.worst_error_id, one.worst_requests = worst.get(one.pk, (None, 0))
-        one.revision = revision
-    Batch.objects.bulk_update(batches, ["worst_error", "worst_requests", "revision"])
+    with database.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE dashboard_batch SET worst_error_id = %s, worst_requests = %s, revision = %s WHERE id = %s",
+            [(*worst.get(one.pk, (None, 0)), revision, one.pk) for one in batches],
+        )
 
 
 def ended_at(batch: Batch) -> datetime:

@@ -43,6 +43,7 @@ class Reading:
     token: str
     stop: Callable[[], bool]
     held_at: datetime = field(default_factory=timezone.now)
+    came: int = 0  # bytes, from the start of the file as it is at the vendor
 
     def hold(self, **columns: object) -> None:
         """Write to the read, and keep it for two minutes more. Raises ReadLost when it is not ours any more."""
@@ -56,12 +57,12 @@ class Reading:
 
     def paced(self, chunks: Iterator[bytes], begins_at: int = 0, most: int = MOST_BYTES) -> Iterator[bytes]:
         """The chunks, with the claim kept while a slow vendor sends them. Raises Capped behind so many bytes."""
-        came = begins_at
+        self.came = begins_at
         for chunk in chunks:
             if timezone.now() - self.held_at > RENEW_EVERY:
                 self.hold()
-            came += len(chunk)
-            if came > most:
+            self.came += len(chunk)
+            if self.came > most:
                 raise Capped
             yield chunk
 

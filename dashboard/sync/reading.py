@@ -111,6 +111,7 @@ def _read(reading: Reading) -> None:
 class _Block:
     """What some lines come to, and where the last one ends."""
 
+    read_id: int
     last_line: int
     offset: int
     rows: list[tuple[Any, ...]] = field(default_factory=list)
@@ -124,7 +125,7 @@ class _Block:
 def _stream(reading: Reading) -> None:
     """Count every line from where the last reader stopped."""
     read, grouper = reading.read, Grouper.of(reading.read)
-    block = _Block(read.last_line, read.offset)
+    block = _Block(read.pk, read.last_line, read.offset)
     with reading.vendor.open_file(read.file_id, 0 if read.is_packed else read.offset) as content:
         begins_at = content.begins_at
         chunks = _begun(reading, reading.paced(content.chunks, begins_at), at_start=not begins_at)
@@ -142,9 +143,10 @@ def _stream(reading: Reading) -> None:
             _save(reading, block)
             reading.hold(is_capped=True)
             return
-        if content.ends_unmarked and not read.is_packed and read.offset < (read.size or 0):
-            # Of such an answer a cut looks like an end.
-            raise VendorError("unreachable", f"{read.offset} of {read.size} bytes came")
+        # A part that is shorter than what was asked for, or an end that looks like a cut.
+        size = content.size or (read.size if content.ends_unmarked else None)
+        if size is not None and reading.came < size:
+            raise VendorError("unreachable", f"{reading.came} of {size} bytes came")
 
 
 def _begun(reading: Reading, chunks: Iterator[bytes], *, at_start: bool) -> Iterator[bytes]:
@@ -197,7 +199,7 @@ def _count(block: _Block, line: Line, reading: Reading, grouper: Grouper) -> Non
             block.never_ran += 1
     block.rows.append(
         (
-            reading.read.pk,
+            block.read_id,
             line.number,
             begin,
             line.end - begin,
@@ -223,7 +225,7 @@ def _save(reading: Reading, block: _Block) -> _Block:
             if block.rows:
                 with database.cursor() as cursor:
                     cursor.executemany(INSERT, block.rows)
-    return _Block(block.last_line, block.offset)
+    return _Block(read.pk, block.last_line, block.offset)
 
 
 def _publish(reading: Reading) -> None:

@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import cycles, errors, idle, imports, pages, polls
+from tests.bench import cycles, errors, files, idle, imports, pages, polls
 from tests.bench.figures import Row, Wrong
 from tests.bench.processes import HERE, say
 
 BATCHES = 100_000
-NAMES = ("imports", "polls", "cycles", "idle", "pages", "errors")
+NAMES = ("imports", "files", "polls", "cycles", "idle", "pages", "errors")
+NEED_AN_IMPORT = {"polls", "cycles", "idle", "pages"}
 MARKED = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
@@ -57,11 +58,14 @@ def main() -> int:
 
 def measure(folder: Path, names: Sequence[str], batches: int, *, quick: bool) -> list[Row]:
     say(f"load of the last minute {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    start, rows, prepared = int(time.time()), [], folder / "prepared"
+    start, rows = int(time.time()), []
+    prepared = folder / "prepared"
     if "imports" in names:
         rows += imports.measure(folder, batches, start)
-    elif set(names) - {"errors"}:
+    elif NEED_AN_IMPORT & set(names):
         prepared = imports.prepare(folder, batches, start)
+    if "files" in names:
+        rows += files.measure(folder, start)
     rest: dict[str, Callable[[], list[Row]]] = {
         "polls": lambda: polls.measure(prepared),
         "cycles": lambda: cycles.measure(prepared, batches, start),

@@ -1,4 +1,4 @@
-"""One import in a fresh process: `python -m tests.bench.contenders sdk|floor|ours URL COUNT`.
+"""One import or file in a fresh process: `python -m tests.bench.contenders NAME URL COUNT`, NAME one of CONTENDERS.
 
 Each times only the work, after everything is imported and open, and counts what it really got.
 """
@@ -145,7 +145,87 @@ def prove_search(base_url: str) -> None:
         must_be(f"{remote_id} is found", pk in {match.pk for match in search([remote_id[-8:]], limit=PAGE)}, True)
 
 
-CONTENDERS = {"ours": ours, "sdk": sdk, "floor": floor}
+def file_floor(base_url: str, count: int) -> dict[str, Any]:
+    """The bytes of the file, and each line decoded, which is then forgotten."""
+    import httpx
+    import msgspec
+
+    decoded = 0
+    with httpx.Client(headers={"Authorization": f"Bearer {KEY}"}, trust_env=False, timeout=60) as client:
+        [file_id] = [batch["error_file_id"] for batch in client.get(f"{base_url}/batches?limit=1").json()["data"]]
+
+        def fetch() -> None:
+            nonlocal decoded
+            for line in client.get(f"{base_url}/files/{file_id}/content").content.splitlines():
+                msgspec.json.decode(line)
+                decoded += 1
+
+        said = clocked(fetch)
+    must_be("lines that were decoded", decoded, count)
+    return said
+
+
+def file_ours(base_url: str, count: int) -> dict[str, Any]:
+    """The real `read_file()`, as the worker calls it; then a proof that every line is in a row and in a group."""
+    import django
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = "dashboard.settings"
+    django.setup()
+    from django.core.management import call_command
+    from django.db.models import Sum
+    from django.utils import timezone
+
+    from dashboard.models import Batch, BatchError, Connection, ErrorDay, FileRead, Result
+    from dashboard.sync.files import due_reads
+    from dashboard.sync.pull import pull
+    from dashboard.sync.reading import read_file
+
+    call_command("migrate", interactive=False, verbosity=0)
+    connection = Connection(name="Bench", vendor="simulator", base_url=base_url)
+    connection.set_key(KEY)
+    connection.save()
+    pull(connection.pk)
+    [wanted] = due_reads(timezone.now())
+    reads: list[FileRead | None] = []
+    before = megabytes_now()
+    said: dict[str, Any] = {**clocked(lambda: reads.append(read_file(wanted)))}
+    said["megabytes"] = megabytes_at_most() - before
+    read = reads[0]
+    assert read is not None
+    must_be("the end of the read", (read.state, read.error_kind, read.bad_lines), (FileRead.State.READ, "", 0))
+    must_be("lines that failed", read.failed, count)
+    must_be("bytes that were read", read.offset, 4_096 * count)
+    must_be("rows of single requests", Result.objects.filter(read=read).count(), count)
+    must_be("their custom_ids", Result.objects.values("custom_id").distinct().count(), count)
+    groups = list(BatchError.objects.values_list("requests", flat=True))
+    must_be("groups, and what they hold", (len(groups), sum(groups)), (8, count))
+    must_be("what the day holds", ErrorDay.objects.aggregate(all=Sum("requests"))["all"], count)
+    must_be("the worst error of the batch", Batch.objects.get(pk=read.batch_id).worst_requests, max(groups))
+    return said
+
+
+def megabytes_now() -> float:
+    """What this process holds in memory; its peak is forgotten, so that `megabytes_at_most` tells of what follows."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def megabytes_at_most() -> float:
+    return _status("VmHWM")
+
+
+def _status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+CONTENDERS: dict[str, Callable[[str, int], dict[str, Any]]] = {
+    "file_floor": file_floor,
+    "file_ours": file_ours,
+    "floor": floor,
+    "ours": ours,
+    "sdk": sdk,
+}
 
 if __name__ == "__main__":
     print(json.dumps(CONTENDERS[sys.argv[1]](sys.argv[2], int(sys.argv[3]))))

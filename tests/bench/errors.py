@@ -48,7 +48,7 @@ def measure(folder: Path) -> list[Row]:
         middle = Spread([median(one) for one in rounds])
         slowest = p95([one for each in rounds for one in each])
         say(f"errors: {name}: p95 {slowest:.1f} ms, middle {middle.low:.1f} .. {middle.high:.1f}, "
-            f"{said['queries'][name]} queries")  # fmt: skip
+            f"processor {said['cpu'][name]:.1f}, {said['queries'][name]} queries")  # fmt: skip
     return [
         row(f"/errors/ and a group of it over {BATCHES:,} finished batches, {FAILING:,} failing requests in {GROUPS:,} "
             "groups, at the server (p95; the worst of its ranges and filters)", said, ACROSS),
@@ -252,10 +252,14 @@ def time_them() -> dict[str, Any]:
         if "filtered" not in name and name != "errors, last page":
             must_be(f"rows of {name}", rows, wanted)
     milliseconds: dict[str, list[list[float]]] = {name: [] for name in pages}
+    cpu = dict.fromkeys(pages, 0.0)
     for _ in range(ROUNDS):
         for name, address in pages.items():
+            began = time.process_time()
             milliseconds[name].append([get(address)[0] * 1000 for _ in range(REQUESTS)])
-    return {"queries": queries, "ms": milliseconds}
+            cpu[name] += (time.process_time() - began) * 1000
+    spent = {name: total / (ROUNDS * REQUESTS) for name, total in cpu.items()}
+    return {"queries": queries, "ms": milliseconds, "cpu": spent}
 
 
 ACTS: dict[str, Callable[[], dict[str, Any]]] = {"fill": fill, "time": time_them}

@@ -108,9 +108,9 @@ def answer_of(argv: Sequence[str], env: Mapping[str, str], timeout: float, given
 
 
 @contextmanager
-def simulator(folder: Path, batches: int, start: int) -> Iterator[str]:
+def simulator(folder: Path, batches: int, start: int, *more: object) -> Iterator[str]:
     """`manage.py simulate` with nothing open; gives its base URL."""
-    argv = manage("simulate", "--port", 0, "--open", 0, "--batches", batches, "--start", start)
+    argv = manage("simulate", "--port", 0, "--open", 0, "--batches", batches, "--start", start, *more)
     log = folder / f"simulator-{time.monotonic_ns()}.log"
     with started(argv, environment(folder / "unused", PYTHONUNBUFFERED="1"), log) as process:
         until = time.monotonic() + 30

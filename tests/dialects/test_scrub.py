@@ -53,6 +53,34 @@ def test_what_looks_like_a_secret_or_a_person_is_masked(text: str) -> None:
         assert piece not in clean
 
 
+BEGINNINGS = [
+    "sk-",
+    "pk_",
+    "rk-",
+    "gsk_",
+    "xai-",
+    "nvapi-",
+    "hf_",
+    "whsec_",
+    "csk-",
+    "fw_",
+    "pplx-",
+    "tgp_",
+    "AKIA",
+    "AIza",
+]
+BEGINNINGS += ["eyJ", "org-", "org_", "proj_", "user-", "Bearer ", "basic ", "api-key=", "x-api-key: ", "apikey="]
+BEGINNINGS += ["access_token=", "auth-token=", "client_secret=", "password: ", "secret="]
+
+
+@pytest.mark.parametrize("prefix", BEGINNINGS)
+def test_what_begins_like_a_secret_is_masked_in_any_letters(prefix: str) -> None:
+    rest = "ABCDEF12345678.XY" if prefix == "eyJ" else "ABCDEF12345678"
+    for text in (prefix + rest, (prefix + rest).lower(), (prefix + rest).upper()):
+        assert "12345678" not in scrub(f"so {text}, then")
+        assert "12345678" not in scrub(f'"{text}" of ann@example.com')
+
+
 @pytest.mark.parametrize(
     "text", ["Cannot cancel a batch with status 'completed'.", "the user-defined task-based risk", "500"]
 )

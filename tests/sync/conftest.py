@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from dashboard.dialects.base import RemoteBatch
 from dashboard.dialects.wire import read_batch
-from dashboard.models import Connection, SyncRun
+from dashboard.models import Batch, Connection, SyncRun
 from dashboard.simulator import KEY, World, serve
 from dashboard.sync.pull import pull
 
@@ -43,6 +43,17 @@ class Vendor:
         assert run is not None
         self.connection.refresh_from_db()
         return run
+
+    def finished(self, *custom_ids: str, wish: str = "", content: bytes | None = None) -> Batch:
+        """A batch of these requests that has ended and been seen; those named "fail..." have failed."""
+        line = '{{"custom_id":"{}","method":"POST","url":"/v1/responses","body":{{"model":"gpt-5-mini"}}}}\n'
+        lines = content if content is not None else "".join(map(line.format, custom_ids)).encode()
+        made = self.world.create(
+            self.world.upload("mine.jsonl", "batch", lines), "/v1/responses", {"simulate": wish} if wish else None
+        )
+        self.clock.ahead += 90_000
+        self.pull()
+        return Batch.objects.select_related("connection").get(remote_id=made.id)
 
     def requests(self) -> list[str]:
         """What was asked of the vendor since the last look, as "METHOD path"."""
