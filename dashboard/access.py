@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 SEE = "dashboard.view_batch"
 CANCEL = "dashboard.cancel_batch"
+# What people sent to a model, and what it answered. Everything else is names, numbers and errors.
+READ_BODIES = "dashboard.read_bodies"
 CONNECT = "dashboard.change_connection"
 PEOPLE = "dashboard.change_user"
 
 # Each role has the rights of the one before it.
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": (SEE, "dashboard.view_connection"),
-    "operator": (CANCEL,),
+    "operator": (CANCEL, READ_BODIES),
     "admin": (CONNECT, "dashboard.add_connection", "dashboard.delete_connection", PEOPLE),
 }
 ROLE_NAMES = {"viewer": _("viewer"), "operator": _("operator"), "admin": _("admin")}

@@ -165,7 +165,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "dashboard.views.shell.shell",
             ],
-            "builtins": ["dashboard.templatetags.batches"],
+            "builtins": ["dashboard.templatetags.batches", "dashboard.templatetags.errors"],
         },
     }
 ]

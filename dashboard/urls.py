@@ -3,7 +3,19 @@
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, path
 
-from dashboard.views import attention, batch, batches, connections, health, sign_in
+from dashboard.views import (
+    attention,
+    batch,
+    batch_export,
+    batch_files,
+    batch_requests,
+    batches,
+    connections,
+    error_group,
+    errors,
+    health,
+    sign_in,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # For now the list; the overview takes this address.
@@ -12,8 +24,21 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("batches/", batches.batches, name="batches"),
     path("batches/<int:pk>/", batch.batch, name="batch"),
     path("batches/<int:pk>/cancel/", batch.cancel, name="batch-cancel"),
+    path("batches/<int:pk>/errors.<str:form>", batch_export.errors, name="batch-errors-export"),
+    path("batches/<int:pk>/requests/", batch_requests.batch_requests, name="batch-requests"),
+    path("batches/<int:pk>/requests.<str:form>", batch_export.requests, name="batch-requests-export"),
+    path("batches/<int:pk>/requests/<str:kind>/<int:line>/", batch_requests.batch_request, name="batch-request"),
+    path("batches/<int:pk>/requests/<str:kind>/<int:line>/body/", batch_requests.body, name="batch-request-body"),
+    path("batches/<int:pk>/files/", batch_files.batch_files, name="batch-files"),
+    path("batches/<int:pk>/files/<str:kind>/read/", batch_files.read, name="batch-file-read"),
+    path("batches/<int:pk>/files/<str:kind>/preview/", batch_files.preview, name="batch-file-preview"),
+    path("batches/<int:pk>/files/<str:kind>/download/", batch_files.download, name="batch-file-download"),
     # /attention/
     path("attention/", attention.attention, name="attention"),
+    # /errors/
+    path("errors/", errors.errors, name="errors"),
+    path("errors/<int:pk>/", error_group.error_group, name="error-group"),
+    path("errors.<str:form>", errors.export, name="errors-export"),
     # /connections/
     path("connections/", connections.connections, name="connections"),
     path("connections/add/", connections.add, name="connection-add"),

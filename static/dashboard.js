@@ -269,6 +269,23 @@
     else delete document.documentElement.dataset.theme;
   });
 
+  // --- Charts: arrow keys walk the columns, as the pointer does -----------------------------------------------------
+
+  document.addEventListener("keydown", (event) => {
+    const plot = event.target.closest?.("[data-columns]");
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!plot || !step) return;
+    event.preventDefault();
+    const columns = [...plot.querySelectorAll(".column")];
+    const here = columns.findIndex((column) => column.classList.contains("is-on"));
+    const next = columns[here < 0 ? (step > 0 ? 0 : columns.length - 1) : Math.max(0, Math.min(columns.length - 1, here + step))];
+    for (const column of columns) column.classList.toggle("is-on", column === next);
+    say(next.getAttribute("aria-label"));
+  });
+  document.addEventListener("focusout", (event) => {
+    for (const column of event.target.closest?.("[data-columns]")?.querySelectorAll(".is-on") ?? []) column.classList.remove("is-on");
+  });
+
   // --- Keys ---------------------------------------------------------------------------------------------------------
 
   document.addEventListener("keydown", (event) => {

@@ -12,8 +12,9 @@ from django.urls import reverse
 from dashboard.access import CANCEL, CONNECT, SEE, rights_of, role_needed, role_of, somebody_is_admin
 from dashboard.models import Batch, Connection, User
 from dashboard.urls import urlpatterns
-from tests.batches_made import batch_made
+from tests.batches_made import batch_made, counts
 from tests.cast import ClientOf
+from tests.errors_made import RATE, errors_made, group_made
 
 # Who may come in, the least first. "nobody" is not signed in, "stranger" is and has no role.
 PEOPLE = ("nobody", "stranger", "vic", "ana", "mei")
@@ -26,6 +27,7 @@ class Door:
     least: str
     method: str = "get"
     pk: str = ""
+    more: tuple[object, ...] = ()  # further parts of the address
     data: dict[str, str] = field(default_factory=dict)
 
 
@@ -35,6 +37,18 @@ DOORS = {
     "batch": Door("vic", pk="batch"),
     "batch-cancel": Door("ana", "post", "batch"),
     "attention": Door("vic"),
+    "batch-errors-export": Door("vic", pk="batch", more=("csv",)),
+    "batch-requests": Door("vic", pk="batch"),
+    "batch-requests-export": Door("vic", pk="batch", more=("jsonl",)),
+    "batch-request": Door("vic", pk="batch", more=("error", 1)),
+    "batch-request-body": Door("ana", "post", "batch", more=("error", 1)),
+    "batch-files": Door("vic", pk="batch"),
+    "batch-file-read": Door("ana", "post", "batch", more=("error",)),
+    "batch-file-preview": Door("ana", "post", "batch", more=("error",)),
+    "batch-file-download": Door("ana", "post", "batch", more=("error",)),
+    "errors": Door("vic"),
+    "error-group": Door("vic", pk="group"),
+    "errors-export": Door("vic", more=("csv",)),
     "connections": Door("vic"),
     "connection-add": Door("mei"),
     "connection": Door("mei", pk="connection"),
@@ -55,8 +69,14 @@ ACTS = [name for name, door in DOORS.items() if door.least in {"ana", "mei"}]
 def rows(db: None) -> dict[str, int]:
     """A connection to nowhere and a finished batch of it."""
     connection = Connection.objects.create(name="nowhere", base_url="http://127.0.0.1:9/v1", auth_style="none")
-    batch = batch_made(connection, "completed")
-    return {"connection": connection.pk, "batch": batch.pk}
+    batch = batch_made(connection, "completed", **counts(3, 2, 1))
+    errors_made(batch, {RATE: 1})
+    return {"connection": connection.pk, "batch": batch.pk, "group": group_made(RATE).pk}
+
+
+def address_of(name: str, rows: dict[str, int]) -> str:
+    door = DOORS[name]
+    return reverse(name, args=[*([rows[door.pk]] if door.pk else []), *door.more])
 
 
 @pytest.fixture
@@ -78,7 +98,7 @@ def test_each_role_gets_exactly_as_far_as_it_may(
     name: str, who: str, rows: dict[str, int], somebody: Callable[[str], Client]
 ) -> None:
     door = DOORS[name]
-    address = reverse(name, args=[rows[door.pk]] if door.pk else [])
+    address = address_of(name, rows)
     response = getattr(somebody(who), door.method)(address, door.data)
     if PEOPLE.index(who) >= PEOPLE.index(door.least):
         assert response.status_code not in {401, 403, 404, 405, 500}
@@ -93,7 +113,7 @@ def test_each_role_gets_exactly_as_far_as_it_may(
 @pytest.mark.parametrize("name", ACTS)
 def test_a_refusal_names_the_role_needed(name: str, rows: dict[str, int], somebody: Callable[[str], Client]) -> None:
     door = DOORS[name]
-    address = reverse(name, args=[rows[door.pk]] if door.pk else [])
+    address = address_of(name, rows)
     response = getattr(somebody("vic"), door.method)(address, headers={"HX-Request": "true"})
     role = "operator" if door.least == "ana" else "admin"
     assert response.status_code == 403
@@ -101,13 +121,12 @@ def test_a_refusal_names_the_role_needed(name: str, rows: dict[str, int], somebo
     assert role in getattr(somebody("vic"), door.method)(address).content.decode()
 
 
-@pytest.mark.parametrize("name", [name for name in ACTS if name.startswith("connection")])
+@pytest.mark.parametrize("name", [name for name in ACTS if name != "batch-cancel"])
 def test_where_only_looking_is_allowed_admins_cannot_act_either(
     name: str, rows: dict[str, int], somebody: Callable[[str], Client], settings: LazySettings
 ) -> None:
     settings.READ_ONLY = True
-    door = DOORS[name]
-    address = reverse(name, args=[rows[door.pk]] if door.pk else [])
+    address = address_of(name, rows)
     assert somebody("mei").post(address).status_code == 405
 
 

@@ -32,6 +32,10 @@ CAUSES: dict[str, str | Promise] = {
     "already_ended": _("It had ended already when it was looked at again."),
     "never_known": _("The vendor could not be asked any more, so nobody knows."),
     "defect": _("The sync broke on a defect of this dashboard; the log has the details."),
+    # Of files.
+    "file_gone": _("The file expired or was deleted at the vendor."),
+    "not_comparable": _("One of the batch's files could not be read, so there is nothing to compare it with."),
+    "busy": _("As many files as may be are being passed through already. Try again in a few seconds."),
     # Of a sync that ended well all the same.
     "empty_page": _("The list ended at an empty page, although the vendor said that there is more."),
     "circle": _("The list ended where it went round in a circle."),

@@ -86,7 +86,14 @@ def state_of(batch: Batch) -> str:
         return "gone"
     if batch.outcome == Outcome.OPEN:
         return batch.status
+    if hides_errors(batch):
+        return "partial"
     return STATES[Outcome(batch.outcome)]
+
+
+def hides_errors(batch: Batch) -> bool:
+    """Whether the vendor counts requests as completed whose answers are errors, as its files show. Never green then."""
+    return batch.outcome == Outcome.SUCCEEDED and bool(batch.worst_requests)
 
 
 def in_words(batch: Batch) -> str:
@@ -97,6 +104,8 @@ def in_words(batch: Batch) -> str:
     match batch.outcome:
         case Outcome.OPEN:
             return str(Status(batch.status).label)
+        case Outcome.SUCCEEDED if hides_errors(batch):
+            return _("Completed with errors")
         case Outcome.PARTIAL:
             return _("Partial, %(done)s of %(total)s") % {"done": count(done), "total": count(total)}
         case Outcome.EXPIRED if total:
@@ -137,6 +146,7 @@ def sentences(batch: Batch) -> list[tuple[str, str]]:
         ("main", _last_seen(batch) if unseen_since(batch) else _main(batch)),
         ("", _by_then(batch) if unseen_since(batch) else ""),
         ("bad", _failed(failed) if batch.outcome != Outcome.ALL_FAILED else ""),
+        ("bad", _hidden(batch)),
         ("", _unaccounted(lost)),
         ("", _overdue(batch)),
         ("", _out_of_sight(batch)),
@@ -190,6 +200,16 @@ def _by_then(batch: Batch) -> str:
 
 def _failed(failed: int) -> str:
     return ngettext("%(count)s failed.", "%(count)s failed.", failed) % {"count": count(failed)} if failed else ""
+
+
+def _hidden(batch: Batch) -> str:
+    if not hides_errors(batch):
+        return ""
+    return ngettext(
+        "At least %(count)s of their answers is an error.",
+        "At least %(count)s of their answers are errors.",
+        batch.worst_requests,
+    ) % {"count": count(batch.worst_requests)}
 
 
 def _unaccounted(lost: int) -> str:

@@ -105,6 +105,11 @@ def advice(reason: str) -> str:
     return str(ADVICE.get(reason) or ADVICE["unknown"])
 
 
+def verdict_of(reason: str) -> Verdict:
+    """The verdict that goes with a reason as it was stored; of an unlisted one nobody knows."""
+    return next((verdict for known, verdict in _VERDICT_OF.items() if known == reason), "unknown")
+
+
 _RETRIES: Final = {reason: Retry(verdict, reason) for reason, verdict in _VERDICT_OF.items()}
 
 

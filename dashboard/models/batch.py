@@ -157,7 +157,10 @@ class Batch(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["remote_id", "connection"], name="one_row_a_batch")]
-        permissions = [("cancel_batch", "Can cancel a batch at the vendor")]
+        permissions = [
+            ("cancel_batch", "Can cancel a batch at the vendor"),
+            ("read_bodies", "Can read what requests and answers say"),
+        ]
         indexes = [
             # With outcome and connection, so that filters and searches need not open the rows that they pass over.
             models.Index(fields=["-place", "outcome", "connection"], name="list_newest"),

@@ -172,10 +172,19 @@ class BatchError(models.Model):
         indexes = [
             models.Index(fields=["group", "-at", "connection", "requests"], name="errors_of_group"),
             models.Index(fields=["connection", "group"], name="errors_of_connection"),
+            # The last 24 hours are summed up from it alone.
+            models.Index(fields=["at", "group", "connection", "requests", "batch"], name="errors_by_time"),
         ]
 
     def __str__(self) -> str:
         return f"{self.requests} of batch {self.batch_id}: group {self.group_id}"
+
+
+class ErrorDayQuerySet(models.QuerySet["ErrorDay"]):
+    def visible_to(self, user: "User | AnonymousUser") -> Self:
+        """Days of the connections that this person may see."""
+        visible = visible_connections(user)
+        return self.all() if visible is None else self.filter(connection__in=visible)
 
 
 class ErrorDay(models.Model):
@@ -187,9 +196,16 @@ class ErrorDay(models.Model):
     batches = models.PositiveIntegerField()
     requests = models.PositiveBigIntegerField()
 
+    objects = ErrorDayQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["day", "group", "connection"], name="one_error_a_day"),
+        ]
+        indexes = [
+            # The page of errors sums up each of them over all its days: from the index alone, in its order.
+            models.Index(fields=["group", "day", "connection", "requests", "batches"], name="errors_sums"),
+            models.Index(fields=["day", "connection", "requests"], name="errors_of_day"),
         ]
 
     def __str__(self) -> str:

@@ -334,7 +334,7 @@ def row_of_list(row: Any) -> SafeString:
         f'<tr id="row-{batch.pk}" role="row"{' class="is-stale"' if row.stale else ""}>\n'
         f'<td class="c-status" role="cell">{status(batch)}{note}</td>\n'
         f'<td class="c-name" role="cell"><span class="nm">{name}</span>'
-        f'<span class="l2{" err" if row.is_error else ""}" title="{second}">{second}</span></td>\n'
+        f'<span class="l2{" err" if row.is_error else ""}" title="{second}"><bdi>{second}</bdi></span></td>\n'
         f'<td class="c-conn" role="cell"><span class="l1" title="{connection}">{connection}</span>'
         f'<span class="l2" title="{owner}">{owner}</span></td>\n'
         f'<td class="c-bar" role="cell">{bar(batch, stale=row.stale) if row.has_bar else ""}</td>\n'

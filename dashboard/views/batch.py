@@ -21,13 +21,13 @@ from django.views.decorators.http import require_GET, require_http_methods
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
 from dashboard.insight.causes import cause_of, told
 from dashboard.insight.outcome import is_running, lost_with_connection, sentences, state_of, unseen_since
-from dashboard.insight.pulse import revisions_in
 from dashboard.insight.timeline import timeline
 from dashboard.middleware import PULSE, client_address, polled, pulse_of
 from dashboard.models import Act, Batch, Transition, User
 from dashboard.models.batch import Outcome, Status
 from dashboard.sync import acts
 from dashboard.templatetags.batches import clock_words, left, now_of, percent
+from dashboard.views.batch_errors import errors_context, has_moved, is_changing, is_watched, may_read_bodies, seen_token
 from dashboard.views.batch_row import STOPPING, has_bar, requested
 from dashboard.views.batches import is_htmx
 from dashboard.views.concern_line import lines_of
@@ -73,16 +73,12 @@ class Scale:
 @polled
 @require_GET
 def batch(request: HttpRequest, pk: int) -> HttpResponse:
-    taken = pulse_of(request)  # before the rows: what moves in between is asked for again
+    pulse_of(request)  # before the rows: what moves in between is asked for again
     found = find(request, pk)
     context = shown(request, found)
     if not is_htmx(request):
         return render(request, "batch/batch.html", context)
-    seen = revisions_in(request.GET.get("seen", "")).get(found.connection_id, 0)
-    drained = str(found.connection_id) in request.GET.get("drained", "").split(",")
-    turned = drained != (found.connection_id in stale_connections(taken))
-    # Nothing moves when a connection is removed, and yet the page is another; it asks no more after that.
-    context["moved"] = found.revision > seen or turned or not context["is_watched"]
+    context["moved"] = has_moved(request, found, context["files"])
     return render(request, "batch/_changed.html", context)
 
 
@@ -151,12 +147,15 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
     taken, now = pulse_of(request), timezone.now()
     history = list(Act.objects.filter(batch=found).order_by("-began_at")[:EVENTS_SHOWN])
     stale = is_stale(request, found)
-    is_watched = not found.gone_at and not found.connection.retired_at
-    is_live = bool(found.refresh_until and found.refresh_until > now and is_watched)
+    failing = errors_context(found)
+    watched = is_watched(found, failing["reading"])
+    is_live = watched and is_changing(found, failing["reading"])
     drained = found.connection_id if found.connection_id in stale_connections(taken) else ""
     raw = pretty(bytes(found.payload))
-    return {
+    return failing | {
         "batch": found,
+        "page": "batch",
+        "can_read": may_read_bodies(request),
         "concerns": lines_of(found.concerns.filter(closed_at=None)),
         "as_of": clock_words(found.connection.synced_at) if stale and found.connection.synced_at else "",
         "sentences": sentences(found),
@@ -172,7 +171,7 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "bar_label": bar_label(found),
         "has_bar": has_bar(found),
         "uncounted": uncounted(found),
-        "files": [
+        "file_ids": [
             (word, name)
             for word, name in (
                 (_("Input file"), found.input_file_id),
@@ -191,10 +190,10 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         "waiting": waiting(found, history),
         "why_not": why_not(found, history),
         "is_running": is_running(found),
-        "is_watched": is_watched,
+        "is_watched": watched,
         "is_live": is_live,
         "poll_seconds": OPEN_SECONDS if is_live else ENDED_SECONDS,
-        "poll_url": "?" + urlencode({"seen": taken.token, "drained": drained}),
+        "poll_url": "?" + urlencode({"seen": seen_token(taken.token, failing["reading"]), "drained": drained}),
     }
 
 

@@ -7,9 +7,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from dashboard.insight.outcome import is_running, lost_with_connection, unseen_since
-from dashboard.models import Act, Batch, Connection, Reason
+from dashboard.models import Act, Batch, Connection, ErrorGroup, Reason
 from dashboard.models.batch import Outcome, Status
-from dashboard.templatetags.batches import clock_words, short_endpoint
+from dashboard.templatetags.batches import clock_words, number, short_endpoint
 from dashboard.views.concern_line import Note, notes_of
 
 # Never payload or search_text: they are most of a row's bytes.
@@ -34,6 +34,8 @@ SHOWN_COLUMNS = (
     "is_overdue",
     "gone_at",
     "errors",
+    "worst_error_id",
+    "worst_requests",
     "revision",
 )
 STOPPING = (Status.CANCELLING, Status.CANCELLED)
@@ -57,9 +59,9 @@ class Row:
 def rows_of(batches: list[Batch], names: dict[int, str], stale: dict[int, datetime | None]) -> list[Row]:
     """`names` are those of the connections that are kept."""
     names = names | give_removed(batches, names)
-    acts, concerns = acts_of(batches), notes_of(batches)
+    acts, concerns, worst = acts_of(batches), notes_of(batches), worst_of(batches)
     base = reverse("batches")  # a batch stands below the list; resolving fifty addresses takes a while
-    return [row_of(base, batch, names, stale, acts.get(batch.pk), concerns.get(batch.pk)) for batch in batches]
+    return [row_of(base, batch, names, stale, acts.get(batch.pk), concerns.get(batch.pk), worst) for batch in batches]
 
 
 def give_removed(batches: list[Batch], names: dict[int, str]) -> dict[int, str]:
@@ -71,6 +73,12 @@ def give_removed(batches: list[Batch], names: dict[int, str]) -> dict[int, str]:
     for batch in orphans:
         batch.connection = removed[batch.connection_id]
     return {pk: connection.name for pk, connection in removed.items()}
+
+
+def worst_of(batches: list[Batch]) -> dict[int, ErrorGroup]:
+    """The errors that most requests met: with one query for all rows, or none at all."""
+    wanted = {batch.worst_error_id for batch in batches if batch.worst_error_id}
+    return ErrorGroup.objects.only("http_status", "code", "message").in_bulk(wanted) if wanted else {}
 
 
 def acts_of(batches: list[Batch]) -> dict[int, Act]:
@@ -96,6 +104,7 @@ def row_of(
     stale: dict[int, datetime | None],
     act: Act | None,
     concern: Note | None,
+    worst: dict[int, ErrorGroup],
 ) -> Row:
     is_stale = batch.connection_id in stale and is_running(batch)
     note, note_state = "", ""
@@ -113,7 +122,7 @@ def row_of(
         note, note_state = concern.words, concern.state
     elif batch.is_overdue and is_running(batch):
         note, note_state = _("overdue, not called expired"), "risk"
-    error = "" if batch.is_open else first_error(batch)
+    error = "" if batch.is_open else first_error(batch) or worst_words(batch, worst)
     return Row(
         batch=batch,
         url=f"{base}{batch.pk}/",
@@ -136,6 +145,16 @@ def unseen_words(batch: Batch) -> str:
 
 def has_bar(batch: Batch) -> bool:
     return batch.outcome not in BARLESS
+
+
+def worst_words(batch: Batch, worst: dict[int, ErrorGroup]) -> str:
+    """The error that most of its requests met: `429 rate_limit_exceeded ×3: Rate limit reached for <model> ...`."""
+    group = worst.get(batch.worst_error_id) if batch.worst_error_id else None
+    if group is None:
+        return ""
+    times = f"×{number(batch.worst_requests)}"
+    what = " ".join(str(part) for part in (group.http_status, group.code, times) if part)
+    return ": ".join(part for part in (what, group.message) if part)[:300]
 
 
 def first_error(batch: Batch) -> str:

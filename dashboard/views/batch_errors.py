@@ -1,0 +1,239 @@
+"""The tabs of a batch, and what the first one shows: what its failures come down to, and whether it adds up."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from dashboard.access import READ_BODIES
+from dashboard.insight.batch_files import BatchFile, files_of, reckon, state_in_words
+from dashboard.insight.charts import Chart, Series, stacked
+from dashboard.insight.outcome import is_running, sentences
+from dashboard.insight.pulse import revisions_in
+from dashboard.middleware import pulse_of
+from dashboard.models import Batch, BatchError, FileKind, Reading
+from dashboard.templatetags.batches import clock_words, number
+from dashboard.views.shell import stale_connections
+
+GROUPS_SHOWN = 50
+SAMPLES_SHOWN = 3
+POINTS = 40
+OPEN_SECONDS, ENDED_SECONDS = 5, 60
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    name: str
+    url: str
+    label: str
+    count: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One error of this batch, over the files it was found in."""
+
+    error: BatchError
+    requests: int
+    samples: list[dict[str, Any]]
+    url: str  # the group across all batches
+    requests_url: str  # its requests in this batch
+    copied: str
+
+
+def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
+    files = sum(bool(file_id) for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id))
+    found = ngettext("%(count)s group", "%(count)s groups", groups) % {"count": number(groups)} if groups else ""
+    return [
+        Tab("batch", reverse("batch", args=[batch.pk]), _("Errors"), found),
+        Tab(
+            "batch-requests",
+            reverse("batch-requests", args=[batch.pk]),
+            _("Requests"),
+            number(failing or batch.requests_failed or None),
+        ),
+        Tab("batch-files", reverse("batch-files", args=[batch.pk]), _("Files"), number(files or None)),
+    ]
+
+
+def tabs_context(batch: Batch) -> dict[str, Any]:
+    """For the tabs that do not show the groups themselves."""
+    rows = BatchError.objects.filter(batch=batch).values_list("group_id", "requests")
+    groups = {group for group, _requests in rows}
+    return {"tabs": tabs_of(batch, len(groups), sum(requests for _group, requests in rows))}
+
+
+def errors_context(batch: Batch) -> dict[str, Any]:
+    """What the Errors tab shows, and the chart of the batch's progress below it."""
+    files = files_of(batch)
+    groups = groups_of(batch)
+    failing = sum(group.requests for group in groups)
+    return {
+        "tabs": tabs_of(batch, len(groups), failing),
+        "groups": groups[:GROUPS_SHOWN],
+        "groups_left": max(0, len(groups) - GROUPS_SHOWN),
+        "failing": failing,
+        "reads": reads_of(batch, files, failing),
+        "reckoning": reckon(batch, files),
+        "files": files,
+        "progress": progress_of(batch),
+        "reading": progress_in(files),
+    }
+
+
+def groups_of(batch: Batch) -> list[Group]:
+    """Most requests first. The same error in the output and in the error file is one group."""
+    rows = BatchError.objects.filter(batch=batch).select_related("group").order_by("-requests", "pk")
+    together: dict[int, list[BatchError]] = {}
+    for row in rows:
+        together.setdefault(row.group_id, []).append(row)
+    base = reverse("batch-requests", args=[batch.pk])
+    groups = [
+        Group(
+            error=rows[0],
+            requests=sum(row.requests for row in rows),
+            samples=samples_of(rows),
+            url=reverse("error-group", args=[group_id]),
+            requests_url=f"{base}?{urlencode({'group': group_id})}",
+            copied=copied(rows[0]),
+        )
+        for group_id, rows in together.items()
+    ]
+    return sorted(groups, key=lambda group: -group.requests)
+
+
+def samples_of(rows: list[BatchError]) -> list[dict[str, Any]]:
+    """A few failing requests. What another version or a broken file left there is passed over."""
+    found = [
+        {"kind": "" if row.source == BatchError.Source.VALIDATION else row.source} | sample
+        for row in rows
+        for sample in (row.samples if isinstance(row.samples, list) else [])
+        if isinstance(sample, dict)
+    ]
+    return found[:SAMPLES_SHOWN]
+
+
+def copied(error: BatchError) -> str:
+    """The error in one line, for a ticket."""
+    group = error.group
+    return " ".join(str(part) for part in (group.http_status, group.code, group.message) if part)
+
+
+def reads_of(batch: Batch, files: dict[str, BatchFile], failing: int) -> list[tuple[BatchFile, list[str]]]:
+    """What stands between this page and the whole truth: files that were not read, or not to their end."""
+    wanted = [FileKind.ERROR.value]
+    if files["output"].latest:
+        wanted.append(FileKind.OUTPUT.value)
+    if not files["error"].file_id and not (batch.requests_failed or failing):
+        wanted.remove(FileKind.ERROR.value)
+    return [(files[kind], state_in_words(files[kind], batch)) for kind in wanted]
+
+
+# --- How it went ------------------------------------------------------------------------------------------------------
+
+
+def progress_of(batch: Batch) -> Chart | None:
+    """Completed, failed and not yet run at a few dozen moments; at the end what is left is unaccounted for."""
+    readings = [r for r in Reading.objects.filter(batch=batch).order_by("asked_at") if r.total]
+    if len(readings) < 2:
+        return None
+    first, last = readings[0].asked_at, readings[-1].asked_at
+    step = max((last - first) / POINTS, timedelta(seconds=1))
+    moments = [first + step * i for i in range(1 + int((last - first) / step))]
+    if moments[-1] < last:
+        moments.append(last)
+    done, failed, rest, at = [], [], [], 0
+    for moment in moments:
+        while at + 1 < len(readings) and readings[at + 1].asked_at <= moment:
+            at += 1
+        reading = readings[at]
+        done.append(reading.completed or 0)
+        failed.append(reading.failed or 0)
+        rest.append(max(0, (reading.total or 0) - done[-1] - failed[-1]))
+    lost = [0] * len(rest)
+    if not batch.is_open:
+        # Before the end what is left was simply not run yet.
+        lost[-1], rest[-1] = rest[-1], 0
+    layers = [
+        Series("done", _("completed"), done),
+        Series("fail", _("failed"), failed),
+        Series("rest", _("left"), rest),
+        Series("lost", _("unaccounted"), lost),
+    ]
+    top = max(reading.total or 0 for reading in readings)
+    return stacked([clock_words(moment) for moment in moments], layers, top=top)
+
+
+# --- What the tabs share ----------------------------------------------------------------------------------------------
+
+
+def may_read_bodies(request: HttpRequest) -> bool:
+    return request.user.has_perm(READ_BODIES) and not settings.READ_ONLY
+
+
+def is_watched(batch: Batch, far: str) -> bool:
+    """Whether anything of it can still change. `far` is how far its files that are being read have come."""
+    return not batch.connection.retired_at and (not batch.gone_at or bool(far))
+
+
+def is_changing(batch: Batch, far: str) -> bool:
+    return bool(far) or bool(batch.refresh_until and batch.refresh_until > timezone.now() and not batch.gone_at)
+
+
+def live_context(request: HttpRequest, batch: Batch, files: dict[str, BatchFile], **query: Any) -> dict[str, Any]:
+    """How often the page asks, and with which address. `query` is what the address holds beside that."""
+    taken = pulse_of(request)
+    far = progress_in(files)
+    watched = is_watched(batch, far)
+    is_live = watched and is_changing(batch, far)
+    drained = batch.connection_id if batch.connection_id in stale_connections(taken) else ""
+    kept = {name: value for name, value in query.items() if value not in ("", None)}
+    is_stale = is_running(batch) and bool(drained)
+    return {
+        "sentences": sentences(batch),
+        "stale": is_stale,
+        "synced_at": batch.connection.synced_at or batch.asked_at,
+        "is_live": is_live,
+        "is_watched": watched,
+        "poll_seconds": OPEN_SECONDS if is_live else ENDED_SECONDS,
+        "poll_url": "?" + urlencode(kept | {"seen": seen_token(taken.token, far), "drained": drained}),
+    }
+
+
+def progress_in(files: dict[str, BatchFile]) -> str:
+    """How far the files that are being read have come; empty when none is."""
+    reads = [file.latest for file in files.values() if file.is_being_read and file.latest]
+    return ".".join(f"{read.pk}x{read.lines}" for read in reads)
+
+
+def seen_token(token: str, far: str) -> str:
+    """What the page has seen. Lines that were read raise no revision, so while a file is being read the token is never
+    the plain one, which would be answered with 204 before anybody looks."""
+    return f"{token}-r{far}" if far else token
+
+
+def has_moved(request: HttpRequest, batch: Batch, files: dict[str, BatchFile]) -> bool:
+    """Whether the page that asks shows something older; its connection may also have become stale, or come back."""
+    seen = revisions_in(request.GET.get("seen", "")).get(batch.connection_id, 0)
+    drained = str(batch.connection_id) in request.GET.get("drained", "").split(",")
+    _token, _r, far = request.GET.get("seen", "").partition("-r")
+    return (
+        batch.revision > seen
+        or far != progress_in(files)
+        or drained != (batch.connection_id in stale_connections(pulse_of(request)))
+        # Nothing moves when a connection is removed, and yet the page is another; it asks no more after that.
+        or not is_watched(batch, progress_in(files))
+    )
+
+
+def safe_name(batch: Batch) -> str:
+    """For a file that is saved: letters, digits and dashes."""
+    return slugify(batch.name or batch.remote_id)[:80] or f"batch-{batch.pk}"
