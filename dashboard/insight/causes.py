@@ -31,6 +31,8 @@ CAUSES: dict[str, str | Promise] = {
     "unconfirmed": _("The batch still runs: the request did not arrive or had no effect. Cancel again if you wish."),
     "already_ended": _("It had ended already when it was looked at again."),
     "never_known": _("The vendor could not be asked any more, so nobody knows."),
+    "file_gone": _("The file has expired or was deleted at the vendor."),
+    "not_comparable": _("The output or error file could not be read, so nobody can say which requests are missing."),
     "defect": _("The sync broke on a defect of this dashboard; the log has the details."),
     # Of a sync that ended well all the same.
     "empty_page": _("The list ended at an empty page, although the vendor said that there is more."),
