@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
-import re
 import socket
 import ssl
 import sys
@@ -14,7 +12,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
@@ -25,13 +22,12 @@ import httpx
 
 from .base import Address, Kind, RemoteContent, VendorError
 from .guard import AddressRefused, BadAddress, GuardedBackend, Resolve, check_base_url, deadline, look_up
+from .headers import LONGEST_WAIT, clock, is_past_the_end, part_of, retry_after
 from .scrub import scrub
 from .wire import read_error
 
-__all__ = ["Answer", "BadAddress", "Door", "check_base_url", "retry_after"]
+__all__ = ["LONGEST_WAIT", "Answer", "BadAddress", "Door", "check_base_url", "retry_after"]
 
-LONGEST_WAIT: Final = 3_600.0
-"""Seconds: a vendor that asks for more is asked again after an hour all the same."""
 _LONGEST_REFUSAL: Final = 64 * 1024
 _STEP: Final = 64 * 1024
 _NO_END: Final = sys.maxsize
@@ -121,13 +117,13 @@ class Door:
             token = deadline.set(time.monotonic() + self._address.total_seconds)
             try:
                 response = self._opened(self._url(path, None), offset, length, stack)
-                begins_at, size = _part_of(response)
+                begins_at, size = part_of(response)
                 if begins_at != offset:
                     # The whole file, whatever was asked for, or another part of it.
                     if response.status_code == 206:
                         response.close()
                         response = self._opened(self._url(path, None), 0, None, stack)
-                    begins_at, size = 0, _part_of(response)[1]
+                    begins_at, size = 0, part_of(response)[1]
             finally:
                 deadline.reset(token)
             unmarked = not {"content-length", "transfer-encoding"} & response.headers.keys()
@@ -237,7 +233,7 @@ class Door:
         """One request for a stream: its answer, where to go instead, or what went wrong."""
         try:
             response = client.send(client.build_request("GET", url, headers=headers), stream=True)
-            if 200 <= response.status_code < 300 or _is_past_the_end(response):
+            if 200 <= response.status_code < 300 or is_past_the_end(response):
                 self._asked = True
                 return response
             try:
@@ -254,7 +250,7 @@ class Door:
         """The body of a stream. However slowly it is taken, the vendor has `read_seconds` for each piece."""
         address = self._address
         until = time.monotonic() + address.file_seconds
-        chunks = iter(()) if _is_past_the_end(response) else self._chunks(response, _NO_END)
+        chunks = iter(()) if is_past_the_end(response) else self._chunks(response, _NO_END)
         is_first = "html" in response.headers.get("content-type", "")
         while True:
             # Set anew each time: whoever takes the pieces may do so from several threads, each with its own deadline.
@@ -289,7 +285,7 @@ class Door:
         content_type = headers.get("content-type", "")
         if 200 <= status < 300:
             body = b"".join(self._chunks(response, self._address.max_bytes))
-            return Answer(status, body, scrub(content_type, self.secrets, limit=100), request_id, _clock(headers))
+            return Answer(status, body, scrub(content_type, self.secrets, limit=100), request_id, clock(headers))
         body = b""
         try:
             for chunk in self._chunks(response, _LONGEST_REFUSAL):
@@ -361,32 +357,6 @@ def _plain(packed: bytes, unpack: zlib._Decompress, status: int) -> Iterator[byt
         packed = unpack.unconsumed_tail
 
 
-def _is_past_the_end(response: httpx.Response) -> bool:
-    """Whether a part was asked for that begins exactly where the file ends (416, with the size)."""
-    if response.status_code != 416:
-        return False
-    size = re.fullmatch(r"bytes \*/(\d{1,18})", response.headers.get("content-range", ""))
-    return bool(size and response.request.headers.get("range", "").startswith(f"bytes={size[1]}-"))
-
-
-def _part_of(response: httpx.Response) -> tuple[int | None, int | None]:
-    """Where in the file an answer begins, None when nobody can tell, and the size of the whole file, where it is said.
-
-    A part that was packed for the way is a part of the packed file: it is of no use.
-    """
-    said, is_packed = response.headers.get("content-range", ""), "content-encoding" in response.headers
-    if response.status_code == 416:
-        size = int(said.rpartition("/")[2])
-        return size, size
-    if response.status_code == 206:
-        part = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", said)
-        if part is None or is_packed:
-            return None, None
-        return int(part[1]), None if part[2] == "*" else int(part[2])
-    length = response.headers.get("content-length", "")
-    return 0, int(length) if length.isdecimal() and not is_packed else None
-
-
 class _CutError(VendorError):
     """The connection was cut before a word of the answer."""
 
@@ -413,37 +383,6 @@ def _authorities() -> tuple[str, float]:
 def _trust(path: str, _changed: float) -> ssl.SSLContext:
     # Reading the authorities takes longer than a whole call; a changed file makes a new context.
     return ssl.create_default_context(cafile=path)
-
-
-def retry_after(headers: httpx.Headers, now: float) -> float | None:
-    """How long the vendor asks to wait, in seconds from 0 to an hour; None when it does not say.
-
-    Read in the order of the official SDK: `retry-after-ms`, then `retry-after` as seconds or as a date, which is
-    compared with the vendor's own clock when the answer has one. `now` is unix seconds.
-    """
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) / unit
-        except ValueError:
-            continue
-        if not math.isnan(seconds):
-            return min(max(seconds, 0.0), LONGEST_WAIT)
-    until = _date(headers.get("retry-after", ""))
-    if until is None:
-        return None
-    clock = _clock(headers)
-    return min(max(until - (now if clock is None else clock), 0.0), LONGEST_WAIT)
-
-
-def _clock(headers: httpx.Headers) -> int | None:
-    return _date(headers.get("date", ""))
-
-
-def _date(text: str) -> int | None:
-    try:
-        return int(parsedate_to_datetime(text).timestamp())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

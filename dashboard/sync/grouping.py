@@ -257,14 +257,16 @@ def note_validation(batches: Sequence[Batch]) -> None:
     """
     if not batches:
         return
+    said = {batch.pk: [_said(error) for error in batch.errors] for batch in batches}
     grouper = Grouper(ended_at(batches[0]))
+    # Made in one order, whoever else meets the same errors now.
+    different = {(code, words) for errors in said.values() for code, words, _line in errors}
+    for code, words in sorted(different, key=lambda one: signature_of(None, *one).key):
+        grouper.group_of(None, code, words)
     found: list[tuple[Batch, dict[int, Met]]] = []
     for batch in batches:
-        grouper.at = ended_at(batch)
         met: dict[int, Met] = {}
-        for error in batch.errors:
-            code, words = str(error.get("code") or ""), scrub(str(error.get("message") or ""))
-            line = error.get("line")
+        for code, words, line in said[batch.pk]:
             one = met.setdefault(grouper.group_of(None, code, words), Met())
             one.requests += 1
             if line is not None:
@@ -274,3 +276,8 @@ def note_validation(batches: Sequence[Batch]) -> None:
                 one.samples.append({"custom_id": "", "line": None, "input_line": line, "words": words or code})
         found.append((batch, met))
     publish_errors(found, Source.VALIDATION, max(batch.revision for batch in batches))
+
+
+def _said(error: dict[str, Any]) -> tuple[str, str, int | None]:
+    """Code, scrubbed words and input line of an entry of a batch's `errors`, which absorb wrote."""
+    return str(error.get("code") or ""), scrub(str(error.get("message") or "")), error.get("line")

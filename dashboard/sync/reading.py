@@ -43,8 +43,8 @@ NOT_THE_FILES = {"bad_key", "key_lost", "key_missing", "rate_limited"}
 SOURCES = {FileKind.ERROR: BatchError.Source.ERROR, FileKind.OUTPUT: BatchError.Source.OUTPUT}
 COUNTED = ("lines", "bad_lines", "succeeded", "failed", "never_ran")
 INSERT = (
-    "INSERT INTO dashboard_result (read_id, line, offset, length, custom_id, state, group_id, http_status, request_id,"
-    " words, tokens_input, tokens_output) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    'INSERT INTO dashboard_result (read_id, line, "offset", length, custom_id, state, group_id, http_status,'
+    " request_id, words, tokens_input, tokens_output) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 
 
@@ -280,7 +280,7 @@ def _gone(read: FileRead, token: str) -> None:
         connection=read.batch.connection, file_id=read.file_id, defaults={"seen_at": now}
     )
     RemoteFile.objects.filter(pk=file.pk).update(gone_at=Coalesce("gone_at", now))
-    _end(read, token, State.GONE, {"error_kind": "not_found"})
+    _end(read, token, State.GONE, {"error_kind": "file_gone"})
 
 
 def _end(read: FileRead, token: str, state: State, columns: dict[str, object]) -> None:

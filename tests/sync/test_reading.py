@@ -257,7 +257,7 @@ def test_a_file_that_is_gone_keeps_what_was_read_before(vendor: Vendor) -> None:
     vendor.world.faults.add("file_gone")
     files.ask(batch, "error", "ana")
     [read] = read_all()
-    assert (read.state, read.error_kind) == ("gone", "not_found")
+    assert (read.state, read.error_kind) == ("gone", "file_gone")
     after = facts()
     assert {name: after[name] for name in ("errors", "days", "worst", "results")} == {
         name: before[name] for name in ("errors", "days", "worst", "results")
