@@ -162,7 +162,8 @@ def test_the_polled_pages_are_marked() -> None:
         for pattern in urlpatterns
         if isinstance(pattern, URLPattern) and getattr(pattern.callback, "polled", None)
     }
-    assert marked == {"batches", "batch", "connections"}
+    of_batch = {"batch", "batch-requests", "batch-files"}
+    assert marked == of_batch | {"batches", "attention", "errors", "error-group", "connections"}
 
 
 @pytest.mark.usefixtures("remembering")
