@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from django import template
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, ngettext
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from dashboard.insight.advice import advice_of
@@ -110,13 +110,21 @@ def tag_of(code: str, _language: str | None) -> SafeString:
 # --- Rows and columns: drawn by hand, as those of the list, because a page has hundreds of them -----------------------
 
 
+@lru_cache(50)
+def row_words(_language: str | None) -> tuple[str, ...]:
+    """Each is said in every row."""
+    words = (_("new"), _("since"), _("no code"), _("batch"), _("batches"))
+    return tuple(map(escape, words))
+
+
 @register.simple_tag
 def row_of_errors(row: Any) -> SafeString:
     """One `<tr>` from a views.errors.Row."""
     group = row.group
-    code = said(group.code) if group.code else escape(_("no code"))
-    new = f' <span class="tag">{escape(_("new"))}</span>' if row.is_new else ""
-    batches = escape(ngettext("batch", "batches", row.batches))
+    new_word, since, no_code, one, many = row_words(get_language())
+    code = said(group.code) if group.code else no_code
+    new = f' <span class="tag">{new_word}</span>' if row.is_new else ""
+    batches = one if row.batches == 1 else many
     return mark_safe(  # noqa: S308 (what a vendor wrote is escaped by `said` and `escape`)
         f'<tr role="row">\n<td class="e-code mono" role="cell">{group.http_status or "—"}</td>\n'
         f'<td class="e-what" role="cell"><a class="rowlink mono" href="{row.url}">{code}</a>{new}'
@@ -127,7 +135,7 @@ def row_of_errors(row: Any) -> SafeString:
         f'<td class="e-batches num" role="cell">{number(row.batches)}<span class="unit"> {batches}</span></td>\n'
         f'<td class="e-spark c-espark" role="cell">{spark(row.trend, row.muted)}</td>\n'
         f'<td class="e-seen" role="cell">{clock(group.last_seen_at)}'
-        f'<span class="l2">{escape(_("since"))} {escape(clock_words(group.first_seen_at))}</span></td>\n'
+        f'<span class="l2">{since} {escape(clock_words(group.first_seen_at))}</span></td>\n'
         f'<td class="e-owner" role="cell"><span title="{escape(bare(row.owners_title))}">{said(row.owners)}</span>'
         f'</td>\n<td class="e-retry" role="cell">{advice(group.retry)}</td>\n</tr>\n'
     )

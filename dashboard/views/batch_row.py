@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from dashboard.insight.outcome import is_running, lost_with_connection, unseen_since
-from dashboard.models import Act, Batch, Connection, ErrorGroup, Reason
+from dashboard.models import Act, Batch, Connection, Reason
 from dashboard.models.batch import Outcome, Status
 from dashboard.templatetags.batches import clock_words, number, short_endpoint
 from dashboard.views.concern_line import Note, notes_of
@@ -34,8 +34,11 @@ SHOWN_COLUMNS = (
     "is_overdue",
     "gone_at",
     "errors",
-    "worst_error_id",
     "worst_requests",
+    # By a join: those of all rows cost no query of their own.
+    "worst_error__http_status",
+    "worst_error__code",
+    "worst_error__message",
     "revision",
 )
 STOPPING = (Status.CANCELLING, Status.CANCELLED)
@@ -59,9 +62,9 @@ class Row:
 def rows_of(batches: list[Batch], names: dict[int, str], stale: dict[int, datetime | None]) -> list[Row]:
     """`names` are those of the connections that are kept."""
     names = names | give_removed(batches, names)
-    acts, concerns, worst = acts_of(batches), notes_of(batches), worst_of(batches)
+    acts, concerns = acts_of(batches), notes_of(batches)
     base = reverse("batches")  # a batch stands below the list; resolving fifty addresses takes a while
-    return [row_of(base, batch, names, stale, acts.get(batch.pk), concerns.get(batch.pk), worst) for batch in batches]
+    return [row_of(base, batch, names, stale, acts.get(batch.pk), concerns.get(batch.pk)) for batch in batches]
 
 
 def give_removed(batches: list[Batch], names: dict[int, str]) -> dict[int, str]:
@@ -73,12 +76,6 @@ def give_removed(batches: list[Batch], names: dict[int, str]) -> dict[int, str]:
     for batch in orphans:
         batch.connection = removed[batch.connection_id]
     return {pk: connection.name for pk, connection in removed.items()}
-
-
-def worst_of(batches: list[Batch]) -> dict[int, ErrorGroup]:
-    """The errors that most requests met: with one query for all rows, or none at all."""
-    wanted = {batch.worst_error_id for batch in batches if batch.worst_error_id}
-    return ErrorGroup.objects.only("http_status", "code", "message").in_bulk(wanted) if wanted else {}
 
 
 def acts_of(batches: list[Batch]) -> dict[int, Act]:
@@ -104,7 +101,6 @@ def row_of(
     stale: dict[int, datetime | None],
     act: Act | None,
     concern: Note | None,
-    worst: dict[int, ErrorGroup],
 ) -> Row:
     is_stale = batch.connection_id in stale and is_running(batch)
     note, note_state = "", ""
@@ -122,7 +118,7 @@ def row_of(
         note, note_state = concern.words, concern.state
     elif batch.is_overdue and is_running(batch):
         note, note_state = _("overdue, not called expired"), "risk"
-    error = "" if batch.is_open else first_error(batch) or worst_words(batch, worst)
+    error = "" if batch.is_open else first_error(batch) or worst_words(batch)
     return Row(
         batch=batch,
         url=f"{base}{batch.pk}/",
@@ -147,9 +143,9 @@ def has_bar(batch: Batch) -> bool:
     return batch.outcome not in BARLESS
 
 
-def worst_words(batch: Batch, worst: dict[int, ErrorGroup]) -> str:
+def worst_words(batch: Batch) -> str:
     """The error that most of its requests met: `429 rate_limit_exceeded ×3: Rate limit reached for <model> ...`."""
-    group = worst.get(batch.worst_error_id) if batch.worst_error_id else None
+    group = batch.worst_error
     if group is None:
         return ""
     times = f"×{number(batch.worst_requests)}"

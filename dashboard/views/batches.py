@@ -242,7 +242,9 @@ def fetched(rows: BatchQuerySet, asked: Asked, *order: str, is_small: bool) -> l
         union = " UNION ALL ".join(f"SELECT * FROM ({sql}) AS of_{i}" for i, (sql, _params) in enumerate(firsts))  # noqa: S608 (Django wrote it)
         params = [param for _sql, own in firsts for param in own]
         rows = Batch.objects.filter(pk__in=RawSQL(union, params))  # noqa: S611 (Django wrote it)
-    return list(rows.only(*SHOWN_COLUMNS).fetch_mode(FETCH_RAISE).order_by(*order)[: PAGE + 1])
+    return list(
+        rows.select_related("worst_error").only(*SHOWN_COLUMNS).fetch_mode(FETCH_RAISE).order_by(*order)[: PAGE + 1]
+    )
 
 
 # --- Views ------------------------------------------------------------------------------------------------------------
@@ -355,7 +357,7 @@ def changed(request: HttpRequest, taken: Pulse, asked: Asked, seen: str, ids: li
         if beat.connection_id not in turned and beat.revision != revisions.get(beat.connection_id):
             moved |= Q(connection=beat.connection_id, revision__gt=revisions.get(beat.connection_id, 0))
     rows = Batch.objects.visible_to(request.user).filter(moved, pk__in=ids)
-    found = list(rows.only(*SHOWN_COLUMNS).fetch_mode(FETCH_RAISE))
+    found = list(rows.select_related("worst_error").only(*SHOWN_COLUMNS).fetch_mode(FETCH_RAISE))
     top = asked._cursor(request.GET.get("top", ""), [])
     matches = matches_of(asked)
     return common(taken, asked, matches, ids, top) | {

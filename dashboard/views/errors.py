@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Self
 
 from django.db import connection as database
-from django.db.models import CharField, Count, Func, Max, Q, QuerySet, Sum
+from django.db.models import CharField, Count, Func, Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -100,6 +100,10 @@ class Asked:
         return midnight - timedelta(days=DAYS[self.range] - 1)
 
     @property
+    def trend_days(self) -> int:
+        return max(TREND_DAYS, DAYS[self.range])
+
+    @property
     def is_filtered(self) -> bool:
         return bool(self.connection or self.retry or self.new or self.q)
 
@@ -124,21 +128,27 @@ class Asked:
         return "?" + urlencode({name: value for name, value in values.items() if value not in ("", None)})
 
 
-@dataclass(slots=True)
-class Tally:
-    requests: int = 0
-    batches: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Sums:
     """What a range comes to, without any filter on groups."""
 
-    by_group: dict[int, Tally]
-    by_hour: dict[int, list[int]]  # of the last 24 hours alone
+    by_group: dict[int, int]
     by_day: dict[date, int]
+    # Of the last 24 hours alone: requests by hour, and batches.
+    by_hour: dict[int, list[int]]
+    batches: dict[int, int]
     worth: set[int]
     new: set[int]
+    # Those of groups that were shown already.
+    trends: "dict[int, Trend]"
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """One group's failing requests of each of the last days, oldest first; and how many batches met it in the range."""
+
+    days: list[int]
+    batches: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +165,14 @@ class Totals:
             found &= self.sums.worth
         if new:
             found &= self.sums.new
-        ranked = sorted(found)
-        ranked.sort(key=lambda group: self.sums.by_group[group].requests, reverse=True)
-        return ranked
+        return sorted(sorted(found), key=self.sums.by_group.__getitem__, reverse=True)
 
     def found(self) -> set[int]:
         """Those that the text matches."""
         return set(self.sums.by_group) if self.matching is None else self.matching & self.sums.by_group.keys()
 
     def requests(self, groups: Iterable[int]) -> int:
-        return sum(self.sums.by_group[group].requests for group in groups)
+        return sum(map(self.sums.by_group.__getitem__, groups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +222,9 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
 
     A group changes in no other way: what is worth a retry, and when it was first seen, is written together with them.
     """
-    seen = ErrorDay.objects.aggregate(last=Max("pk"), number=Count("pk"))
-    stamp = seen["last"], seen["number"]
+    # Apart, because both are quick and the two in one query are not.
+    last = ErrorDay.objects.order_by("-pk").values_list("pk", flat=True).first()
+    stamp = last, ErrorDay.objects.count()
     key = (visible_connections(request.user), asked.since, asked.connection)
     known = _sums.get(key)
     if known and known[0] == stamp:
@@ -223,22 +232,22 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
     groups = ErrorGroup.objects.filter(last_seen_at__gte=asked.since)
     sums = Sums(
         by_group={},
-        by_hour={},
         by_day={},
+        by_hour={},
+        batches={},
+        trends={},
         worth=set(groups.filter(retry__in=WORTH).values_list("pk", flat=True)),
         new=set(groups.filter(first_seen_at__gte=asked.since).values_list("pk", flat=True)),
     )
     if asked.is_hours:
         for group, hour, requests, batches in hours_of(request, asked):
-            tally = sums.by_group.setdefault(group, Tally())
-            tally.requests += requests
-            tally.batches += batches
+            sums.by_group[group] = sums.by_group.get(group, 0) + requests
+            sums.batches[group] = sums.batches.get(group, 0) + batches
             sums.by_hour.setdefault(group, [0] * HOURS)[hour] += requests
     else:
         days = days_of(request, asked).filter(day__gte=asked.since.date()).order_by()
-        totals = days.values("group_id").annotate(total=Sum("requests"), places=Sum("batches"))
-        for group, requests, batches in totals.values_list("group_id", "total", "places"):
-            sums.by_group[group] = Tally(requests, batches)
+        of_groups = days.values("group_id").annotate(total=Sum("requests"))
+        sums.by_group.update(of_groups.values_list("group_id", "total"))
         of_days = days.values("day").annotate(total=Sum("requests"))
         sums.by_day.update(of_days.values_list("day", "total"))
     if len(_sums) >= MOST_SUMS:
@@ -280,15 +289,22 @@ def text_filter(q: str) -> Q:
     return found
 
 
-def trends_of(request: HttpRequest, asked: Asked, groups: list[int], days: int) -> dict[int, list[int]]:
-    """Failing requests of each of the last days, oldest first."""
-    today = asked.now.astimezone(UTC).date()
-    trends = {group: [0] * days for group in groups}
-    rows = days_of(request, asked).filter(group__in=groups, day__gt=today - timedelta(days=days), day__lte=today)
-    sums = rows.order_by().values("group_id", "day").annotate(total=Sum("requests"))
-    for group, day, requests in sums.values_list("group_id", "day", "total"):
-        trends[group][days - 1 - (today - day).days] = requests
-    return trends
+def trends_of(request: HttpRequest, asked: Asked, sums: Sums, groups: Iterable[int]) -> dict[int, Trend]:
+    """How each group went over the last days: two weeks, or the range if that is longer."""
+    today, begin = asked.now.astimezone(UTC).date(), asked.since.date()
+    number = asked.trend_days
+    missing = [group for group in groups if group not in sums.trends]
+    days = {group: [0] * number for group in missing}
+    batches = dict.fromkeys(missing, 0)
+    rows = days_of(request, asked).filter(group__in=missing, day__gt=today - timedelta(days=number), day__lte=today)
+    found = rows.order_by().values("group_id", "day").annotate(total=Sum("requests"), places=Sum("batches"))
+    for group, day, requests, places in found.values_list("group_id", "day", "total", "places") if missing else ():
+        days[group][number - 1 - (today - day).days] = requests
+        if day >= begin:
+            batches[group] += places
+    for group in missing:
+        sums.trends[group] = Trend(days[group], sums.batches.get(group, batches[group]))
+    return sums.trends
 
 
 def owners_of(request: HttpRequest, asked: Asked, groups: list[int]) -> dict[int, Tallies[str]]:
@@ -331,20 +347,20 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
     pages = max(1, -(-len(chosen) // PAGE))
     page = min(asked.page, pages)
     shown = chosen[(page - 1) * PAGE : page * PAGE]
-    days = max(TREND_DAYS, DAYS[asked.range])
     top = chosen[:LAYERS]
-    trends = trends_of(request, asked, list({*shown, *top}), days)
+    trends = trends_of(request, asked, totals.sums, {*shown, *top})
     found = totals.found()
     worth = [group for group in chosen if group in totals.sums.worth]
     new = [group for group in chosen if group in totals.sums.new]
     groups = ErrorGroup.objects.in_bulk({*shown, *top, *new[:1]})
     owners = owners_of(request, asked, shown)
     every_request = totals.requests(chosen)
+    said = Said(asked.since, asked.trend_days - (DAYS[asked.range] or 1), _("Of its latest batches:"), _("no owner"))
     base = reverse("errors")  # a group stands below; resolving fifty addresses takes a while
     return {
         "asked": asked,
         "rows": [
-            row_of(base, groups[pk], totals.sums.by_group[pk], trends[pk], asked, owners[pk], every_request)
+            row_of(f"{base}{pk}/", groups[pk], totals.sums.by_group[pk], every_request, trends[pk], owners[pk], said)
             for pk in shown
             if pk in groups
         ],
@@ -353,7 +369,7 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
         "worth_requests": totals.requests(worth),
         "new_groups": len(new),
         "newest": groups.get(new[0]) if new else None,
-        "trend_days": days,
+        "trend_days": asked.trend_days,
         "ranges": [(label, asked.link(range=slug), slug == asked.range) for slug, label, _days in RANGES],
         "worth_count": len(found & totals.sums.worth),
         "new_count": len(found & totals.sums.new),
@@ -370,24 +386,33 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What all rows of a page have in common, worked out once."""
+
+    since: datetime
+    muted: int
+    of_latest: str
+    no_owner: str
+
+
 def row_of(
-    base: str, group: ErrorGroup, tally: Tally, trend: list[int], asked: Asked, owners: Tallies[str], every: int
+    url: str, group: ErrorGroup, requests: int, every: int, trend: Trend, owners: Tallies[str], said: Said
 ) -> Row:
-    named = [(owner or _("no owner"), batches) for owner, batches in owners.most_common()]
+    named = [(owner or said.no_owner, batches) for owner, batches in owners.most_common()]
     more = len(named) - OWNERS_SHOWN
     words = ", ".join(owner for owner, _batches in named[:OWNERS_SHOWN])
     return Row(
         group=group,
-        url=f"{base}{group.pk}/",
-        requests=tally.requests,
+        url=url,
+        requests=requests,
         every=every,
-        batches=tally.batches,
-        trend=trend,
-        muted=max(0, len(trend) - (DAYS[asked.range] or 1)),
-        is_new=group.first_seen_at >= asked.since,
+        batches=trend.batches,
+        trend=trend.days,
+        muted=said.muted,
+        is_new=group.first_seen_at >= said.since,
         owners=f"{words} +{more}" if more > 0 else words,
-        owners_title=_("Of its latest %(count)d batches: %(owners)s")
-        % {"count": sum(owners.values()), "owners": ", ".join(f"{owner} {batches}" for owner, batches in named[:20])},
+        owners_title=f"{said.of_latest} {', '.join(f'{owner} {batches}' for owner, batches in named)}",
     )
 
 
@@ -397,7 +422,7 @@ def chart_of(
     totals: Totals,
     chosen: list[int],
     groups: dict[int, ErrorGroup],
-    trends: dict[int, list[int]],
+    trends: dict[int, Trend],
 ) -> Chart:
     """Failing requests over the range: a layer for each of the largest groups, and one for all others."""
     top = chosen[:LAYERS]
@@ -411,7 +436,7 @@ def chart_of(
         today = asked.now.astimezone(UTC).date()
         dates = [today - timedelta(days=days - 1 - i) for i in range(days)]
         labels = [date_format(day, "j M") for day in dates]
-        own = {group: trends[group][-days:] for group in top}
+        own = {group: trends[group].days[-days:] for group in top}
         sums = totals.sums.by_day
         if len(chosen) < len(totals.sums.by_group):
             few = Q(group__in=chosen) if len(chosen) <= MOST_NAMED else narrowed(asked)
@@ -469,6 +494,7 @@ def export_rows(request: HttpRequest, asked: Asked) -> Iterator[tuple[object, ..
     for start in range(0, len(chosen), PAGE):
         some = chosen[start : start + PAGE]
         groups, owners = ErrorGroup.objects.in_bulk(some), owners_of(request, asked, some)
+        trends = trends_of(request, asked, totals.sums, some)
         for pk in some:
             if group := groups.get(pk):
                 yield (
@@ -476,8 +502,8 @@ def export_rows(request: HttpRequest, asked: Asked) -> Iterator[tuple[object, ..
                     group.code,
                     group.message,
                     str(advice_of(group.retry).words),
-                    totals.sums.by_group[pk].requests,
-                    totals.sums.by_group[pk].batches,
+                    totals.sums.by_group[pk],
+                    trends[pk].batches,
                     group.first_seen_at,
                     group.last_seen_at,
                     ", ".join(owner for owner, _batches in owners[pk].most_common() if owner),

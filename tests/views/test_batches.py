@@ -20,6 +20,7 @@ from dashboard.models import Act, Batch, Connection, Part, User
 from dashboard.views.batches import SORTS
 from tests.batches_made import batch_made, connection_made, counts, crowd_made, everything_made, syncs_made
 from tests.cast import ClientOf
+from tests.errors_made import RATE, errors_made
 
 HTMX = {"HX-Request": "true"}
 pytestmark = pytest.mark.django_db
@@ -169,13 +170,15 @@ def test_the_page_costs_the_same_whatever_it_holds(
     syncs_made(prod, "oooo")
     for i in range(5):
         batch_made(prod, "in_progress", name=f"open-{i}", **counts(100, 5))
+    errors_made(batch_made(prod, "completed", name="failing", **counts(100, 5, 95)), {RATE: 95})
+    batch_made(connection_made("once was", retired_at=timezone.now()))
     for number in (0, 100):
         crowd_made(prod, number)
         get(desk)
         pulse_room._latest = None
         with django_assert_max_num_queries(8):
             page = get(desk)
-        assert len(rows(page)) == min(50, 5 + number)
+        assert len(rows(page)) == min(50, 7 + number)
 
 
 def test_a_removed_connection_keeps_its_name(desk: Client) -> None:
