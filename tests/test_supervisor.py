@@ -36,8 +36,7 @@ options = json.loads(sys.argv[2])
 children = []
 for name, code, ready in options.pop("children"):
     is_ready = (lambda path=folder / ready: path.exists()) if ready else None
-    children.append(Child(name, [sys.executable, "-S", "-c", code], ready=is_ready, settle=options.get("settle", 0.3)))
-options.pop("settle", None)
+    children.append(Child(name, [sys.executable, "-S", "-c", code], ready=is_ready))
 trouble = [OSError("the database is locked")] * options.pop("trouble", 0)
 def on_change(*change):
     if trouble:
@@ -50,7 +49,8 @@ gone = lambda: (folder / "gone").exists()
 sys.exit(Keeper(children, say=say, on_change=on_change, clean=hide, stop_when=gone, **options).run())
 """
 
-SLEEP = "import time; time.sleep(600)"
+SAY_READY = "import os; fd = os.environ.get('READY_FD'); fd and os.write(int(fd), b'1')\n"
+SLEEP = SAY_READY + "import time; time.sleep(600)"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 )
@@ -171,8 +171,8 @@ def test_children_become_ready_and_ctrl_c_ends_them_cleanly(supervise: Callable[
 
 
 def test_a_child_that_dies_is_started_again_later_and_later(supervise: Callable[..., Supervisor]) -> None:
-    code = "import sys, time; time.sleep(0.4); print('out of memory', flush=True); sys.exit(3)"
-    it = supervise(("worker", code, ""), settle=0.1, first_wait=0.1)
+    code = SAY_READY + "import sys, time; time.sleep(0.6); print('out of memory', flush=True); sys.exit(3)"
+    it = supervise(("worker", code, ""), first_wait=0.1)
     it.until(lambda: it.states("worker").count("running") >= 3)
     assert it.states("worker")[:5] == ["starting", "running", "restarting", "running", "restarting"]
     deaths = [(restarts, words) for _name, state, restarts, words in it.told if state == "restarting"]
@@ -186,7 +186,7 @@ def test_five_deaths_without_becoming_ready_end_everything_with_the_last_words(
     supervise: Callable[..., Supervisor],
 ) -> None:
     broken = "import sys; print('No module named sk-abcdefgh12345678'); sys.exit('cannot start')"
-    it = supervise(("web", SLEEP, ""), ("worker", broken, ""), settle=5, first_wait=0.01)
+    it = supervise(("web", SLEEP, ""), ("worker", broken, ""), first_wait=0.01)
     pids = it.until(lambda: len(pids := it.pids()) > 3 and pids)
     assert it.process.wait(10) == 1
     assert all_gone(pids, 3)
@@ -196,6 +196,14 @@ def test_five_deaths_without_becoming_ready_end_everything_with_the_last_words(
     assert "sk-abcdefgh" not in it.said
     assert "sk-abcdefgh" not in str(it.told)
     assert it.told[-1][:2] == ("worker", "stopped")
+
+
+def test_how_long_a_part_took_to_die_does_not_make_it_ready(supervise: Callable[..., Supervisor]) -> None:
+    slow = "import sys, time; time.sleep(0.8); sys.exit('cannot start')"
+    it = supervise(("worker", slow, ""), first_wait=0.01)
+    assert it.process.wait(20) == 1
+    assert "5 times in a row" in it.said
+    assert "running" not in it.states("worker")
 
 
 def test_a_program_that_does_not_exist_counts_as_a_death(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ class Keeper:
         self._pass_on(kept, life.rest())
         with suppress(KeyError):
             self.selector.unregister(life.output)
-        os.close(life.output)
+        life.close()
         self.sitter.remove(life.pid)
         kept.life = None
 

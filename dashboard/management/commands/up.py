@@ -207,6 +207,7 @@ def parts(address: str, port: int, extra: Mapping[str, str], demo: Demo | None) 
 
     children = [
         Child("web", web, env, ready=answers(EVERYWHERE.get(address, address), port)),
+        # These two say themselves when they are ready; see celery.py.
         Child("worker", worker, env),
         Child("beat", beat, env),
     ]
