@@ -4,7 +4,6 @@ The README's settings table is kept complete by tests/test_settings.py, which re
 """
 
 import hashlib
-import ipaddress
 import os
 import re
 import secrets
@@ -13,15 +12,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.FileAwareEnv()
+from dashboard.environment import env
 
-DATA_DIR = Path(env.str("DASHBOARD_DATA_DIR", default=str(BASE_DIR / "data"))).expanduser().resolve()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DATA_DIR = Path(env.text("DASHBOARD_DATA_DIR", default=str(BASE_DIR / "data"))).expanduser().resolve()
 
 
 def make_data_dir() -> None:
@@ -37,7 +36,7 @@ def make_data_dir() -> None:
 
 def secret(name: str, file_name: str, make: str) -> str:
     """The secret from the environment, else from its file in the data folder, made there on first use (mode 0600)."""
-    given = str(env.str(name, default=""))
+    given = env.text(name)
     if given:
         return given
     path = DATA_DIR / file_name
@@ -67,15 +66,15 @@ ENCRYPTION_KEYS = [
     if key
 ]
 
-DEBUG = env.bool("DASHBOARD_DEBUG", default=False)
-READ_ONLY = env.bool("DASHBOARD_READ_ONLY", default=False)
-ADMIN_ENABLED = env.bool("DASHBOARD_ADMIN", default=False)
-ALLOW_PRIVATE = env.bool("DASHBOARD_ALLOW_PRIVATE_ADDRESSES", default=True)
+DEBUG = env.flag("DASHBOARD_DEBUG", default=False)
+READ_ONLY = env.flag("DASHBOARD_READ_ONLY", default=False)
+ADMIN_ENABLED = env.flag("DASHBOARD_ADMIN", default=False)
+ALLOW_PRIVATE = env.flag("DASHBOARD_ALLOW_PRIVATE_ADDRESSES", default=True)
 
 # Where we listen (`up` only) and how people reach us.
-HOST = env.str("DASHBOARD_HOST", default="127.0.0.1")
-PORT = env.int("DASHBOARD_PORT", default=8000)
-URL = env.str("DASHBOARD_URL", default="").rstrip("/")
+HOST = env.text("DASHBOARD_HOST", default="127.0.0.1")
+PORT = env.port("DASHBOARD_PORT", default=8000)
+URL = env.text("DASHBOARD_URL").rstrip("/")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", socket.gethostname().lower(), HOST]
 if URL:
     _url = urlsplit(URL)
@@ -99,11 +98,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-TRUSTED_PROXIES = [
-    ipaddress.ip_network(network.strip(), strict=False)
-    for network in env.list("DASHBOARD_TRUSTED_PROXIES", default=[])
-    if network.strip()
-]
+TRUSTED_PROXIES = env.networks("DASHBOARD_TRUSTED_PROXIES")
 
 INSTALLED_APPS = [
     "dashboard.apps.DashboardConfig",
@@ -182,7 +177,7 @@ SECURE_CSP = {
 }
 
 # Data: SQLite beside the broker's own file; PostgreSQL by DATABASE_URL.
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'batches.sqlite3'}")}
+DATABASES = {"default": env.database("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'batches.sqlite3'}")}
 DATABASES["default"]["CONN_MAX_AGE"] = None
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # IMMEDIATE takes the write lock at BEGIN; a read that turns into a write fails with "database is locked" instead.
@@ -199,14 +194,14 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://batches")}
+CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://batches")}
 # Not cached: with a cache in each process's memory, a session ended in one would live on in the others. Polls, which
 # are what is frequent, are answered before sessions are read.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=f"sqla+sqlite:///{DATA_DIR / 'broker.sqlite3'}")
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", default=f"sqla+sqlite:///{DATA_DIR / 'broker.sqlite3'}")
 # Redis gives a killed worker's message to another after this long; longer than any task of ours runs.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600} if CELERY_BROKER_URL.startswith("redis") else {}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -246,7 +241,7 @@ AXES_CLIENT_IP_CALLABLE = "dashboard.middleware.client_address"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 LOCALE_PATHS = [BASE_DIR / "dashboard" / "locale"]
-TIME_ZONE = env.str("DASHBOARD_TIME_ZONE", default="UTC")
+TIME_ZONE = env.text("DASHBOARD_TIME_ZONE", default="UTC")
 USE_TZ = True
 
 # Absolute: WhiteNoise reads it before the first request has set the prefix.
@@ -270,18 +265,18 @@ def build_id() -> str:
     return digest.hexdigest()[:12]
 
 
-BUILD = env.str("DASHBOARD_BUILD", default="") or build_id()
+BUILD = env.text("DASHBOARD_BUILD") or build_id()
 
 # Per process: how old the answer to "did anything move" may be, and how long a checked session is remembered.
 PULSE_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0
 
 # The first connection, read from the environment at every call and never stored.
-OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
-OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="") or "https://api.openai.com/v1"
+OPENAI_API_KEY = env.text("OPENAI_API_KEY")
+OPENAI_BASE_URL = env.text("OPENAI_BASE_URL") or "https://api.openai.com/v1"
 
-LOG_LEVEL = env.str("DASHBOARD_LOG_LEVEL", default="INFO").upper()
-LOG_FORMAT = env.str("DASHBOARD_LOG_FORMAT", default="text")
+LOG_LEVEL = env.text("DASHBOARD_LOG_LEVEL", default="INFO").upper()
+LOG_FORMAT = env.text("DASHBOARD_LOG_FORMAT", default="text")
 if LOG_FORMAT not in {"text", "json"}:
     raise ImproperlyConfigured(f"DASHBOARD_LOG_FORMAT is {LOG_FORMAT!r}; it can be text or json.")
 LOGGING = {
