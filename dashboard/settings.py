@@ -46,7 +46,12 @@ def secret(name: str, file_name: str, make: str) -> str:
             file.write(make)
     except FileExistsError:
         pass
-    value = path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{path} cannot be made: {error.strerror}. It holds {name}.") from None
+    try:
+        value = path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{path} cannot be read: {error.strerror}. It holds {name}.") from None
     if not value:
         raise ImproperlyConfigured(
             f"{path} is empty. Restore it from a backup, or delete it to have a new {name} made."
@@ -77,7 +82,10 @@ PORT = env.port("DASHBOARD_PORT", default=8000)
 URL = env.text("DASHBOARD_URL").rstrip("/")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", socket.gethostname().lower(), HOST]
 if URL:
-    _url = urlsplit(URL)
+    try:
+        _url = urlsplit(URL)
+    except ValueError:
+        _url = urlsplit("")
     if _url.scheme not in {"http", "https"} or not _url.hostname:
         raise ImproperlyConfigured(
             f"DASHBOARD_URL {URL!r} is not an address. Write it as people type it: https://batches.example.org"
@@ -241,7 +249,7 @@ AXES_CLIENT_IP_CALLABLE = "dashboard.middleware.client_address"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 LOCALE_PATHS = [BASE_DIR / "dashboard" / "locale"]
-TIME_ZONE = env.text("DASHBOARD_TIME_ZONE", default="UTC")
+TIME_ZONE = env.zone("DASHBOARD_TIME_ZONE", default="UTC")
 USE_TZ = True
 
 # Absolute: WhiteNoise reads it before the first request has set the prefix.
@@ -275,10 +283,8 @@ REMEMBER_SECONDS = 5.0
 OPENAI_API_KEY = env.text("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.text("OPENAI_BASE_URL") or "https://api.openai.com/v1"
 
-LOG_LEVEL = env.text("DASHBOARD_LOG_LEVEL", default="INFO").upper()
-LOG_FORMAT = env.text("DASHBOARD_LOG_FORMAT", default="text")
-if LOG_FORMAT not in {"text", "json"}:
-    raise ImproperlyConfigured(f"DASHBOARD_LOG_FORMAT is {LOG_FORMAT!r}; it can be text or json.")
+LOG_LEVEL = env.choice("DASHBOARD_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.choice("DASHBOARD_LOG_FORMAT", "text", ("text", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -3,12 +3,14 @@
 import ast
 import os
 import re
+import runpy
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = ROOT / "dashboard" / "settings.py"
@@ -112,9 +114,63 @@ def test_an_address_of_ones_own_sets_everything_that_hangs_on_it(tmp_path: Path)
     assert setting(what, tmp_path, DASHBOARD_URL=url) == expected
 
 
-@pytest.mark.parametrize(("name", "value"), [("DASHBOARD_URL", "batches.example.org"), ("DASHBOARD_LOG_FORMAT", "xml")])
-def test_nonsense_is_refused_with_a_sentence(name: str, value: str, tmp_path: Path) -> None:
-    done = start("1", tmp_path, **{name: value})
-    assert done.returncode != 0
-    assert name in done.stderr
-    assert value in done.stderr
+@pytest.mark.parametrize(
+    ("name", "value", "may_be"),
+    [
+        ("DASHBOARD_URL", "batches.example.org", "https://batches.example.org"),
+        ("DASHBOARD_LOG_FORMAT", "xml", "text or json"),
+        ("DASHBOARD_LOG_LEVEL", "verbose", "DEBUG, INFO, WARNING or ERROR"),
+        ("DASHBOARD_PORT", "abc", "from 0 to 65535"),
+        ("DASHBOARD_PORT", "65536", "from 0 to 65535"),
+        ("DASHBOARD_TIME_ZONE", "Mars/X", "Europe/Berlin"),
+        ("DASHBOARD_TIME_ZONE", "../../etc/passwd", "Europe/Berlin"),
+        ("DASHBOARD_TRUSTED_PROXIES", "10.0.0.0/8,foo", "10.0.0.0/8"),
+        ("DASHBOARD_DEBUG", "maybe", "1 (on) or 0 (off)"),
+        ("DASHBOARD_SECRET_KEY_FILE", "/no/such/file", "No such file"),
+    ],
+)
+def test_nonsense_is_refused_with_a_sentence(
+    name: str, value: str, may_be: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = refused(name, value, tmp_path, monkeypatch)
+    assert name in line
+    assert value in line
+    assert may_be in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "MARKER"),
+        ("DATABASE_URL", "postgres://me:MARKER@db:port/batches"),
+        ("DATABASE_URL", "nonsense://me:MARKER@db/batches"),
+        ("CACHE_URL", "nonsense://me:MARKER@host"),
+        ("OPENAI_API_KEY_FILE", "sk-MARKER"),
+    ],
+)
+def test_what_may_be_a_secret_is_refused_without_being_shown(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = refused(name, value, tmp_path, monkeypatch)
+    assert name in line
+    assert "MARKER" not in line
+
+
+def refused(name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the settings say, read anew with this one in the environment."""
+    monkeypatch.setenv("DASHBOARD_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured) as caught:
+        runpy.run_path(str(SETTINGS))
+    assert caught.value.__cause__ is None
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_mistake_ends_a_command_with_one_line_and_status_2(tmp_path: Path) -> None:
+    environment = {**os.environ, "DASHBOARD_DATA_DIR": str(tmp_path / "data"), "DASHBOARD_LOG_LEVEL": "verbose"}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "DASHBOARD_LOG_LEVEL is 'verbose'; it can be DEBUG, INFO, WARNING or ERROR.\n"
