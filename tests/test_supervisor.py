@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from dashboard.supervisor.claims import Taken, only_one, resolve
-from dashboard.supervisor.keeper import GRACE, KILL_SECONDS
 
 ROOT = Path(__file__).parent.parent
 
@@ -244,8 +243,14 @@ def test_a_second_ctrl_c_does_not_wait(supervise: Callable[..., Supervisor]) -> 
     assert it.end() < 2
 
 
-def test_the_default_grace_ends_everything_within_ten_seconds() -> None:
-    assert GRACE + KILL_SECONDS < 10
+def test_ctrl_c_ends_everything_well_within_ten_seconds(supervise: Callable[..., Supervisor]) -> None:
+    it = supervise(("worker", STUBBORN, ""), ("beat", SLEEP, ""))
+    it.until(lambda: "deaf" in it.said)
+    pids = it.pids()
+    # Of the ten promised, `up` itself needs up to two more on a busy machine: its database and Python's own end.
+    assert it.end() < 8
+    assert "worker | did not end when asked to" in it.said
+    assert all_gone(pids, 1)
 
 
 def test_the_terminals_ctrl_c_reaches_the_supervisor_alone(supervise: Callable[..., Supervisor]) -> None:

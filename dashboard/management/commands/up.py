@@ -196,7 +196,7 @@ def parts(address: str, port: int, extra: Mapping[str, str], demo: Demo | None) 
     # One process; with few threads, people who wait for a vendor would stop everybody's polling.
     web += ["--workers", "1", "--blocking-threads", "32", "--working-dir", str(settings.BASE_DIR)]
     # The access log is our own middleware's, which leaves tokens out.
-    web += ["--no-access-log", "--no-ws", "--no-metrics", "--log-level", "error", "--workers-kill-timeout", "7"]
+    web += ["--no-access-log", "--no-ws", "--no-metrics", "--log-level", "error", "--workers-kill-timeout", "5"]
     web += ["dashboard.wsgi:application"]
 
     # Threads: the work is waiting for vendors. One worker, so nobody to gossip with.
