@@ -144,13 +144,21 @@ class Connection(models.Model):
 
     @property
     def key_is_lost(self) -> bool:
-        """True when a stored key cannot be decrypted any more and must be entered again."""
-        try:
-            vault.unseal(self.sealed_key)
-            vault.unseal(self.sealed_act_key)
-        except vault.KeyLost:
-            return True
-        return False
+        """True when the stored key cannot be decrypted any more and must be entered again: nothing is read with it."""
+        return not self.key_env and is_lost(self.sealed_key)
+
+    @property
+    def act_key_is_lost(self) -> bool:
+        """The same of the second key: batches are still read, and none can be cancelled."""
+        return is_lost(self.sealed_act_key)
+
+
+def is_lost(sealed: str) -> bool:
+    try:
+        vault.unseal(sealed)
+    except vault.KeyLost:
+        return True
+    return False
 
 
 def reading_again() -> dict[str, Any]:

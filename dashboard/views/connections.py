@@ -129,7 +129,7 @@ def save(request: HttpRequest, form: ConnectionForm) -> None:
             connection.save(update_fields=[*form.Meta.fields, *keys])
             again = reading_again() if form.scope_changed else {}
             Connection.objects.filter(pk=connection.pk).update(
-                revision=F("revision") + 1, next_sync_at=None, failures=0, **again
+                revision=F("revision") + 1, next_sync_at=None, failures=0, error_kind="", error_words="", **again
             )
             if form.names_changed:
                 connection.refresh_from_db()

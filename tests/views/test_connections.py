@@ -171,6 +171,39 @@ def test_a_lost_key_is_said(viewer: Client, prod: Connection, settings: LazySett
     assert "The key of OpenAI / prod must be entered again." in text
 
 
+def test_of_two_lost_keys_each_is_named_until_it_is_entered_again(
+    admin: Client, prod: Connection, settings: LazySettings
+) -> None:
+    prod.set_act_key(OTHER)
+    prod.save()
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    text, form = page(admin), admin.get(f"/connections/{prod.pk}/").content.decode()
+    assert "Both keys of OpenAI / prod must be entered again." in text
+    assert "The stored key cannot be decrypted any more. Enter it again." in form
+    assert "The stored second key cannot be decrypted any more." in form
+    again = {field: getattr(prod, field) for field in ("name", "dialect", "base_url", "batches_path", "auth_style")}
+    admin.post(f"/connections/{prod.pk}/", again | {"key": OTHER})
+    text, form = page(admin), admin.get(f"/connections/{prod.pk}/").content.decode()
+    assert "OpenAI / prod is in step." in text
+    assert "The second key of OpenAI / prod must be entered again." in text
+    assert "The key of OpenAI / prod" not in text
+    assert "Key lost" not in text
+    assert "key ends wxyz" in text
+    assert "The stored key cannot be decrypted" not in form
+    admin.post(f"/connections/{prod.pk}/", again | {"act_key": OTHER})
+    assert "must be entered again" not in page(admin)
+
+
+def test_a_lost_key_beside_a_good_second_one_is_named(viewer: Client, prod: Connection, settings: LazySettings) -> None:
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    prod.set_act_key(OTHER)
+    prod.save()
+    text = page(viewer)
+    assert "The key of OpenAI / prod must be entered again." in text
+    assert "another for cancelling, ends wxyz" in text
+    assert "econd key" not in text
+
+
 def test_a_key_from_the_environment_is_named_and_not_shown(viewer: Client, prod: Connection) -> None:
     Connection.objects.update(key_env="OPENAI_API_KEY", sealed_key="", key_last4="")
     assert "key from OPENAI_API_KEY" in page(viewer)
