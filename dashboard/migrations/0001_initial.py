@@ -53,6 +53,7 @@ class Migration(migrations.Migration):
                 ('paused_at', models.DateTimeField(editable=False, null=True)),
                 ('paused_by', models.CharField(blank=True, default='', editable=False, max_length=150)),
                 ('retired_at', models.DateTimeField(editable=False, null=True)),
+                ('dropped_at', models.DateTimeField(editable=False, null=True)),
                 ('made_at', models.DateTimeField(auto_now_add=True)),
                 ('list_is_stale', models.BooleanField(default=False, editable=False)),
                 ('list_lacks_counts', models.BooleanField(default=False, editable=False)),

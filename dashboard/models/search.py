@@ -4,7 +4,7 @@ SQLite has an FTS5 table of trigrams (migration 0002), PostgreSQL two pg_trgm in
 must cost what is shown of them, so the walk goes in the order of lists and stops; nothing collects all matches first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from django.db import connection as database
@@ -53,17 +53,21 @@ def search(
     connection: int | None = None,
     below: int | None = None,
     above: int | None = None,
+    hidden: Collection[int] = (),
 ) -> list[Match]:
     """The newest `limit` batches in which every word appears: in the metadata, or at either end of the id.
 
     A word of fewer than three characters has no trigram: it matches a whole metadata value instead. `below` and `above`
-    are places: below one the newest are taken, above one the oldest. The answer is newest first in any case.
+    are places: below one the newest are taken, above one the oldest. The answer is newest first in any case. Batches of
+    the `hidden` connections are left out.
     """
     lookups = {"outcome__in": outcomes, "connection": connection, "place__lt": below, "place__gt": above}
     wanted = Batch.objects.filter(**{name: value for name, value in lookups.items() if value is not None})
+    if hidden:
+        wanted = wanted.exclude(connection__in=hidden)
     wanted = wanted.order_by("-place" if above is None else "place")
     if database.vendor == "sqlite":
-        found = _by_text_on_sqlite(words, limit, outcomes, connection, below, above)
+        found = _by_text_on_sqlite(words, limit, outcomes, connection, below, above, hidden)
     else:
         found = _matches(wanted.filter(*[Q(search_text__icontains=_text_of(word)) for word in words])[:limit])
     found += _by_id(words, wanted)
@@ -86,6 +90,7 @@ def _by_text_on_sqlite(
     connection: int | None,
     below: int | None,
     above: int | None,
+    hidden: Collection[int],
 ) -> list[Match]:
     """By hand, because the ORM cannot say CROSS JOIN, which makes SQLite walk the text index and not the table."""
     where, values = ["f.search_text MATCH %s"], [" ".join(f'"{_text_of(word).replace('"', '""')}"' for word in words)]
@@ -94,6 +99,7 @@ def _by_text_on_sqlite(
         ("f.rowid > %s", None if above is None else [above]),
         ("b.connection_id = %s", None if connection is None else [connection]),
         (f"b.outcome IN ({', '.join(['%s'] * len(outcomes or ()))})", outcomes),
+        (f"b.connection_id NOT IN ({', '.join(['%s'] * len(hidden))})", list(hidden) or None),
     ]
     for term, given in terms:
         if given is not None:

@@ -115,7 +115,12 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 def find(request: HttpRequest, pk: int) -> Batch:
     """A batch that this person may see; anything else is as unknown as a number that nobody has."""
-    batches = Batch.objects.visible_to(request.user).select_related("connection").defer("search_text")
+    batches = (
+        Batch.objects.visible_to(request.user)
+        .filter(connection__dropped_at=None)
+        .select_related("connection")
+        .defer("search_text")
+    )
     return get_object_or_404(batches, pk=pk)
 
 
