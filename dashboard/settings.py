@@ -124,6 +124,7 @@ INSTALLED_APPS = [
 # The order is argued in middleware.py: an unchanged poll is answered before sessions, users and rights are touched.
 MIDDLEWARE = [
     "dashboard.middleware.TrustedProxies",
+    "dashboard.middleware.Probes",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
