@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,14 @@ def make_data_dir() -> None:
             f"DASHBOARD_DATA_DIR {DATA_DIR} cannot be created: {error.strerror}. Nothing was changed; "
             "point DASHBOARD_DATA_DIR at a folder this user may write to."
         ) from error
+    # Who may write to a folder may put files of their own in place of ours: keys, and the database.
+    mode = stat.S_IMODE(DATA_DIR.stat().st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ImproperlyConfigured(
+            f"DASHBOARD_DATA_DIR {DATA_DIR} may be written to by other users (mode {mode:04o}). Nothing was changed; "
+            f"run `chmod 700 {DATA_DIR}`, or point DASHBOARD_DATA_DIR at a folder within it, which is made for this "
+            "user alone."
+        )
 
 
 def secret(name: str, file_name: str, make: str) -> str:
@@ -269,8 +278,8 @@ def build_id() -> str:
     digest = hashlib.sha256()
     for folder, pattern in (("static", "*.*"), ("templates", "**/*.html"), ("dashboard", "**/*.py")):
         for path in sorted((BASE_DIR / folder).glob(pattern)):
-            stat = path.stat()
-            digest.update(f"{path.name}{stat.st_size}{stat.st_mtime_ns}".encode())
+            file = path.stat()
+            digest.update(f"{path.name}{file.st_size}{file.st_mtime_ns}".encode())
     return digest.hexdigest()[:12]
 
 

@@ -104,6 +104,19 @@ def test_secrets_are_made_once_and_for_this_user_alone(tmp_path: Path) -> None:
     assert {stat.S_IMODE((data / name).stat().st_mode) for name in ("secret.key", "encryption.keys")} == {0o600}
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_data_folder_that_others_may_write_to_is_refused(
+    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(mode)
+    line = refused("DASHBOARD_DATA_DIR", str(data), tmp_path, monkeypatch)
+    assert f"{mode:04o}" in line
+    assert f"chmod 700 {data}" in line
+    assert not list(data.iterdir())
+
+
 def test_an_address_of_ones_own_sets_everything_that_hangs_on_it(tmp_path: Path) -> None:
     what = (
         "'batches.example.org' in settings.ALLOWED_HOSTS, settings.CSRF_TRUSTED_ORIGINS, settings.FORCE_SCRIPT_NAME, "

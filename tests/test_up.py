@@ -149,6 +149,12 @@ def test_every_part_is_shown_as_running(demo: Up) -> None:
     demo.until(lambda: {name: state for name, (state, _n) in demo.parts().items()} == dict.fromkeys(names, "running"))
 
 
+def test_what_it_stores_is_for_this_user_alone(demo: Up) -> None:
+    stored = {path.name: path.stat().st_mode & 0o077 for path in demo.data.iterdir()}
+    assert {"batches.sqlite3", "broker.sqlite3"} <= set(stored)
+    assert not {name for name, others in stored.items() if others}
+
+
 def test_a_page_and_its_stylesheet_are_served(demo: Up) -> None:
     status, page = demo.get("sign-in/")
     assert status == 200

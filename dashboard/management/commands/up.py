@@ -39,6 +39,8 @@ class Command(BaseCommand):
         parser.add_argument("--demo", action="store_true", help="with a simulated Batch API and a connection to it")
 
     def handle(self, *, host: str, port: int, demo: bool, **_options: Any) -> None:
+        # What we and our parts make (databases, static files) is for this user alone.
+        os.umask(0o077)
         lock = settings.DATA_DIR / "up.lock"
         try:
             with only_one(lock) as claim:
