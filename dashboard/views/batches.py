@@ -319,6 +319,7 @@ def common(taken: Pulse, asked: Asked, matches: Matches | None, ids: list[int], 
         ],
         "count": counts[asked.status],
         "capped": matches is not None and not matches.is_all,
+        "removed": removed_of(taken),
         "top_url": asked.link(),
         "clear_url": asked.link(q="", status="", connection=None),
     }
@@ -338,6 +339,12 @@ def counts_of(taken: Pulse, asked: Asked, matches: Matches | None) -> dict[str, 
 def names_of(taken: Pulse) -> dict[int, str]:
     """The names of the connections that are kept."""
     return {beat.connection_id: beat.name for beat in taken.beats}
+
+
+def removed_of(taken: Pulse) -> list[tuple[int, str]]:
+    """The removed connections of which there are batches: they can be asked for as well."""
+    kept = names_of(taken)
+    return [(pk, name) for pk, name in taken.names.items() if pk not in kept and taken.count(connection=pk)]
 
 
 def emptiness(taken: Pulse, asked: Asked) -> str:

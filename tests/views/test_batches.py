@@ -464,6 +464,14 @@ def test_a_dead_worker_is_said(desk: Client, prod: Connection) -> None:
     assert "The worker is not running" in get(desk)
 
 
+def test_removed_connections_can_be_filtered_by_while_they_have_batches(desk: Client, prod: Connection) -> None:
+    once = connection_made("once was", retired_at=timezone.now())
+    connection_made("and nothing of it", retired_at=timezone.now())
+    batch_made(once)
+    page = desk.get(f"/batches/?connection={once.pk}").content.decode()
+    assert f'<optgroup label="Removed"><option value="{once.pk}" selected>once was</option></optgroup>' in page
+
+
 @pytest.mark.parametrize("few", [1_000, 10], ids=["few alike", "many alike"])
 def test_batches_whose_ids_begin_alike_are_all_counted_and_paged(
     desk: Client, monkeypatch: pytest.MonkeyPatch, few: int
