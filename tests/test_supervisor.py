@@ -95,7 +95,7 @@ class Supervisor:
     def states(self, name: str) -> list[str]:
         return [state for told_name, state, _restarts, _words in self.told if told_name == name]
 
-    def until(self, what: Callable[[], Any], seconds: float = 8.0) -> Any:
+    def until(self, what: Callable[[], Any], seconds: float = 30.0) -> Any:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if found := what():
@@ -187,7 +187,7 @@ def test_five_deaths_without_becoming_ready_end_everything_with_the_last_words(
     broken = "import sys; print('No module named sk-abcdefgh12345678'); sys.exit('cannot start')"
     it = supervise(("web", SLEEP, ""), ("worker", broken, ""), first_wait=0.01)
     pids = it.until(lambda: len(pids := it.pids()) > 3 and pids)
-    assert it.process.wait(10) == 1
+    assert it.process.wait(30) == 1
     assert all_gone(pids, 3)
     end = it.said[it.said.index("5 times in a row") :]
     assert "cannot start" in end
@@ -200,7 +200,7 @@ def test_five_deaths_without_becoming_ready_end_everything_with_the_last_words(
 def test_how_long_a_part_took_to_die_does_not_make_it_ready(supervise: Callable[..., Supervisor]) -> None:
     slow = "import sys, time; time.sleep(0.8); sys.exit('cannot start')"
     it = supervise(("worker", slow, ""), first_wait=0.01)
-    assert it.process.wait(20) == 1
+    assert it.process.wait(30) == 1
     assert "5 times in a row" in it.said
     assert "running" not in it.states("worker")
 
@@ -212,7 +212,7 @@ def test_a_program_that_does_not_exist_counts_as_a_death(tmp_path: Path) -> None
         " first_wait=0.01).run())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=10, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 1
     assert "could not be started" in done.stdout
@@ -226,10 +226,10 @@ def test_a_child_that_will_not_end_is_killed_after_the_grace(
     it = supervise(("web", STUBBORN, ""), ("beat", SLEEP, ""), grace=1.0)
     it.until(lambda: "deaf" in it.said)
     pids = it.pids()
-    assert 1 <= it.end(number) < 3
+    assert 1 <= it.end(number) < 5  # of its own grace, not the six seconds of every other
     assert it.process.returncode == 0
     assert "did not end when asked to" in it.said
-    assert all_gone(pids, 2)
+    assert all_gone(pids, 3)
 
 
 def test_a_second_ctrl_c_does_not_wait(supervise: Callable[..., Supervisor]) -> None:
@@ -240,7 +240,7 @@ def test_a_second_ctrl_c_does_not_wait(supervise: Callable[..., Supervisor]) -> 
     it.process.send_signal(signal.SIGINT)
     time.sleep(1.2)
     assert it.process.poll() is None
-    assert it.end() < 2
+    assert it.end() < 5  # and not after the grace
 
 
 def test_ctrl_c_ends_everything_well_within_ten_seconds(supervise: Callable[..., Supervisor]) -> None:
@@ -250,7 +250,7 @@ def test_ctrl_c_ends_everything_well_within_ten_seconds(supervise: Callable[...,
     # Of the ten promised, `up` itself needs up to two more on a busy machine: its database and Python's own end.
     assert it.end() < 8
     assert "worker | did not end when asked to" in it.said
-    assert all_gone(pids, 1)
+    assert all_gone(pids, 3)
 
 
 def test_the_terminals_ctrl_c_reaches_the_supervisor_alone(supervise: Callable[..., Supervisor]) -> None:
@@ -302,7 +302,7 @@ def test_trouble_with_reporting_never_touches_the_children(supervise: Callable[.
     it = supervise(("web", SLEEP, ""), trouble=2)
     it.until(lambda: "could not note that web is running: the database is locked" in it.said)
     # Told again some seconds later.
-    it.until(lambda: it.states("web") == ["running"], 8)
+    it.until(lambda: it.states("web") == ["running"])
     it.end()
 
 
