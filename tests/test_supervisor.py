@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 # A supervisor in a process of its own, with children from JSON and every report in a file. The rest of the house is
 # left out: it needs none of it, and starts in a tenth of the time.
 ALONE = """
-import sys, types
+import signal, sys, types
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the suite itself may run under nohup
 sys.modules["dashboard"] = house = types.ModuleType("dashboard")
 house.__path__ = ["dashboard"]
 """
