@@ -22,7 +22,15 @@ PEOPLE = "dashboard.change_user"
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": (SEE, "dashboard.view_connection"),
     "operator": (CANCEL, READ_BODIES),
-    "admin": (CONNECT, "dashboard.add_connection", "dashboard.delete_connection", PEOPLE),
+    "admin": (
+        CONNECT,
+        "dashboard.add_connection",
+        "dashboard.delete_connection",
+        PEOPLE,
+        "dashboard.add_user",
+        "dashboard.view_user",
+        "dashboard.view_auditentry",
+    ),
 }
 ROLE_NAMES = {"viewer": _("viewer"), "operator": _("operator"), "admin": _("admin")}
 

@@ -1,6 +1,7 @@
 """Django's admin, for looking inside; only there with DASHBOARD_ADMIN=1. Edits nothing but people.
 
-Connections are changed on their own page, where a change is audited and seen by open pages. Keys are never shown here.
+The role admin opens it, without Django's own is_staff. Connections are changed on their own page, where a change is
+audited and seen by open pages. Keys are never shown here.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from dashboard.access import PEOPLE
 from dashboard.models import AuditEntry, Batch, Connection, User
 
 if TYPE_CHECKING:
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
 else:
     Admin = admin.ModelAdmin
     PeopleAdmin = UserAdmin
+
+
+def may_enter(request: HttpRequest) -> bool:
+    """Whoever may edit people, which is what it is for; `is_staff` says nothing of that."""
+    return request.user.is_active and request.user.has_perm(PEOPLE)
+
+
+admin.site.has_permission = may_enter  # type: ignore[method-assign]
 
 
 class LookOnly(Admin):
@@ -64,5 +74,18 @@ class PersonAdmin(PeopleAdmin):
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Person"), {"fields": ("first_name", "last_name", "email")}),
-        (_("Rights"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        (_("Rights"), {"fields": ("is_active", "is_superuser", "groups")}),
     )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Nobody makes a superuser, of themselves or of another, who is none."""
+        return () if request.user.is_superuser else ("is_superuser",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nor becomes one by another's password."""
+        above = obj is not None and obj.is_superuser and not request.user.is_superuser
+        return not above and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        above = obj is not None and obj.is_superuser and not request.user.is_superuser
+        return not above and super().has_delete_permission(request, obj)

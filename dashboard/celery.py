@@ -4,10 +4,11 @@ What must happen is a row in the database, so a lost tick costs nothing.
 """
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import after_task_publish, setup_logging, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 
@@ -29,3 +30,14 @@ app.conf.beat_schedule = {
 @setup_logging.connect
 def use_django_logging(**_: Any) -> None:
     """Celery leaves logging to Django's LOGGING, so that one formatter scrubs every line."""
+
+
+@worker_ready.connect
+@after_task_publish.connect
+def say_ready(**_: Any) -> None:
+    """Tells `up` that this process does its work: the worker reached the broker, or beat sent its first tick."""
+    if pipe := os.environ.pop("READY_FD", ""):
+        # Who listened may be gone; the work goes on.
+        with suppress(OSError):
+            os.write(int(pipe), b"1")
+            os.close(int(pipe))

@@ -4,24 +4,24 @@ The README's settings table is kept complete by tests/test_settings.py, which re
 """
 
 import hashlib
-import ipaddress
 import os
 import re
 import secrets
 import socket
+import stat
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.FileAwareEnv()
+from dashboard.environment import env
 
-DATA_DIR = Path(env.str("DASHBOARD_DATA_DIR", default=str(BASE_DIR / "data"))).expanduser().resolve()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DATA_DIR = Path(env.text("DASHBOARD_DATA_DIR", default=str(BASE_DIR / "data"))).expanduser().resolve()
 
 
 def make_data_dir() -> None:
@@ -33,11 +33,19 @@ def make_data_dir() -> None:
             f"DASHBOARD_DATA_DIR {DATA_DIR} cannot be created: {error.strerror}. Nothing was changed; "
             "point DASHBOARD_DATA_DIR at a folder this user may write to."
         ) from error
+    # Who may write to a folder may put files of their own in place of ours: keys, and the database.
+    mode = stat.S_IMODE(DATA_DIR.stat().st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ImproperlyConfigured(
+            f"DASHBOARD_DATA_DIR {DATA_DIR} may be written to by other users (mode {mode:04o}). Nothing was changed; "
+            f"run `chmod 700 {DATA_DIR}`, or point DASHBOARD_DATA_DIR at a folder within it, which is made for this "
+            "user alone."
+        )
 
 
 def secret(name: str, file_name: str, make: str) -> str:
     """The secret from the environment, else from its file in the data folder, made there on first use (mode 0600)."""
-    given = str(env.str(name, default=""))
+    given = env.text(name)
     if given:
         return given
     path = DATA_DIR / file_name
@@ -47,7 +55,12 @@ def secret(name: str, file_name: str, make: str) -> str:
             file.write(make)
     except FileExistsError:
         pass
-    value = path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{path} cannot be made: {error.strerror}. It holds {name}.") from None
+    try:
+        value = path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{path} cannot be read: {error.strerror}. It holds {name}.") from None
     if not value:
         raise ImproperlyConfigured(
             f"{path} is empty. Restore it from a backup, or delete it to have a new {name} made."
@@ -67,18 +80,21 @@ ENCRYPTION_KEYS = [
     if key
 ]
 
-DEBUG = env.bool("DASHBOARD_DEBUG", default=False)
-READ_ONLY = env.bool("DASHBOARD_READ_ONLY", default=False)
-ADMIN_ENABLED = env.bool("DASHBOARD_ADMIN", default=False)
-ALLOW_PRIVATE = env.bool("DASHBOARD_ALLOW_PRIVATE_ADDRESSES", default=True)
+DEBUG = env.flag("DASHBOARD_DEBUG", default=False)
+READ_ONLY = env.flag("DASHBOARD_READ_ONLY", default=False)
+ADMIN_ENABLED = env.flag("DASHBOARD_ADMIN", default=False)
+ALLOW_PRIVATE = env.flag("DASHBOARD_ALLOW_PRIVATE_ADDRESSES", default=True)
 
 # Where we listen (`up` only) and how people reach us.
-HOST = env.str("DASHBOARD_HOST", default="127.0.0.1")
-PORT = env.int("DASHBOARD_PORT", default=8000)
-URL = env.str("DASHBOARD_URL", default="").rstrip("/")
+HOST = env.text("DASHBOARD_HOST", default="127.0.0.1")
+PORT = env.number("DASHBOARD_PORT", 8000, 0, 65535, "a port")
+URL = env.text("DASHBOARD_URL").rstrip("/")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", socket.gethostname().lower(), HOST]
 if URL:
-    _url = urlsplit(URL)
+    try:
+        _url = urlsplit(URL)
+    except ValueError:
+        _url = urlsplit("")
     if _url.scheme not in {"http", "https"} or not _url.hostname:
         raise ImproperlyConfigured(
             f"DASHBOARD_URL {URL!r} is not an address. Write it as people type it: https://batches.example.org"
@@ -99,11 +115,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-TRUSTED_PROXIES = [
-    ipaddress.ip_network(network.strip(), strict=False)
-    for network in env.list("DASHBOARD_TRUSTED_PROXIES", default=[])
-    if network.strip()
-]
+TRUSTED_PROXIES = env.networks("DASHBOARD_TRUSTED_PROXIES")
 
 INSTALLED_APPS = [
     "dashboard.apps.DashboardConfig",
@@ -121,6 +133,7 @@ INSTALLED_APPS = [
 # The order is argued in middleware.py: an unchanged poll is answered before sessions, users and rights are touched.
 MIDDLEWARE = [
     "dashboard.middleware.TrustedProxies",
+    "dashboard.middleware.Probes",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -182,7 +195,7 @@ SECURE_CSP = {
 }
 
 # Data: SQLite beside the broker's own file; PostgreSQL by DATABASE_URL.
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'batches.sqlite3'}")}
+DATABASES = {"default": env.database("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'batches.sqlite3'}")}
 DATABASES["default"]["CONN_MAX_AGE"] = None
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # IMMEDIATE takes the write lock at BEGIN; a read that turns into a write fails with "database is locked" instead.
@@ -199,14 +212,14 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://batches")}
+CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://batches")}
 # Not cached: with a cache in each process's memory, a session ended in one would live on in the others. Polls, which
 # are what is frequent, are answered before sessions are read.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=f"sqla+sqlite:///{DATA_DIR / 'broker.sqlite3'}")
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", default=f"sqla+sqlite:///{DATA_DIR / 'broker.sqlite3'}")
 # Redis gives a killed worker's message to another after this long; longer than any task of ours runs.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600} if CELERY_BROKER_URL.startswith("redis") else {}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -246,7 +259,7 @@ AXES_CLIENT_IP_CALLABLE = "dashboard.middleware.client_address"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 LOCALE_PATHS = [BASE_DIR / "dashboard" / "locale"]
-TIME_ZONE = env.str("DASHBOARD_TIME_ZONE", default="UTC")
+TIME_ZONE = env.zone("DASHBOARD_TIME_ZONE", default="UTC")
 USE_TZ = True
 
 # Absolute: WhiteNoise reads it before the first request has set the prefix.
@@ -265,37 +278,35 @@ def build_id() -> str:
     digest = hashlib.sha256()
     for folder, pattern in (("static", "*.*"), ("templates", "**/*.html"), ("dashboard", "**/*.py")):
         for path in sorted((BASE_DIR / folder).glob(pattern)):
-            stat = path.stat()
-            digest.update(f"{path.name}{stat.st_size}{stat.st_mtime_ns}".encode())
+            file = path.stat()
+            digest.update(f"{path.name}{file.st_size}{file.st_mtime_ns}".encode())
     return digest.hexdigest()[:12]
 
 
-BUILD = env.str("DASHBOARD_BUILD", default="") or build_id()
+BUILD = env.text("DASHBOARD_BUILD") or build_id()
 
 # Per process: how old the answer to "did anything move" may be, and how long a checked session is remembered.
 PULSE_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0
 
 # From when on a batch needs attention: minutes in a state, per cent, days.
-STALLED_VALIDATING = env.int("DASHBOARD_STALLED_VALIDATING", default=15)
-STALLED_IN_PROGRESS = env.int("DASHBOARD_STALLED_IN_PROGRESS", default=60)
-STALLED_FINALIZING = env.int("DASHBOARD_STALLED_FINALIZING", default=30)
-STALLED_CANCELLING = env.int("DASHBOARD_STALLED_CANCELLING", default=15)
-WINDOW_LEFT = env.int("DASHBOARD_WINDOW_LEFT", default=10)
-FAILED_SHARE = env.int("DASHBOARD_FAILED_SHARE", default=10)
-CONCERN_DAYS = env.int("DASHBOARD_CONCERN_DAYS", default=3)
-RESULTS_EXPIRE_DAYS = env.int("DASHBOARD_RESULTS_EXPIRE_DAYS", default=3)
+STALLED_VALIDATING = env.number("DASHBOARD_STALLED_VALIDATING", 15, 1, 10080, "minutes")
+STALLED_IN_PROGRESS = env.number("DASHBOARD_STALLED_IN_PROGRESS", 60, 1, 10080, "minutes")
+STALLED_FINALIZING = env.number("DASHBOARD_STALLED_FINALIZING", 30, 1, 10080, "minutes")
+STALLED_CANCELLING = env.number("DASHBOARD_STALLED_CANCELLING", 15, 1, 10080, "minutes")
+WINDOW_LEFT = env.number("DASHBOARD_WINDOW_LEFT", 10, 1, 100, "per cent")
+FAILED_SHARE = env.number("DASHBOARD_FAILED_SHARE", 10, 1, 100, "per cent")
+CONCERN_DAYS = env.number("DASHBOARD_CONCERN_DAYS", 3, 1, 365, "days")
+RESULTS_EXPIRE_DAYS = env.number("DASHBOARD_RESULTS_EXPIRE_DAYS", 3, 1, 365, "days")
 # Of error and output files: how long after the end of its batch each request's result is kept. Groups stay.
-RESULT_DAYS = env.int("DASHBOARD_RESULT_DAYS", default=30)
+RESULT_DAYS = env.number("DASHBOARD_RESULT_DAYS", 30, 1, 3650, "days")
 
 # The first connection, read from the environment at every call and never stored.
-OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
-OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="") or "https://api.openai.com/v1"
+OPENAI_API_KEY = env.text("OPENAI_API_KEY")
+OPENAI_BASE_URL = env.text("OPENAI_BASE_URL") or "https://api.openai.com/v1"
 
-LOG_LEVEL = env.str("DASHBOARD_LOG_LEVEL", default="INFO").upper()
-LOG_FORMAT = env.str("DASHBOARD_LOG_FORMAT", default="text")
-if LOG_FORMAT not in {"text", "json"}:
-    raise ImproperlyConfigured(f"DASHBOARD_LOG_FORMAT is {LOG_FORMAT!r}; it can be text or json.")
+LOG_LEVEL = env.choice("DASHBOARD_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.choice("DASHBOARD_LOG_FORMAT", "text", ("text", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

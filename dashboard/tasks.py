@@ -21,7 +21,7 @@ from django.utils import timezone
 from dashboard.insight.pulse import WORKER_SEEN_EVERY, health_of
 from dashboard.models import Batch, Connection, Part, SyncRun
 from dashboard.models.connection import raise_revision
-from dashboard.sync import acts, concerns, files, reading
+from dashboard.sync import acts, concerns, dropping, files, reading
 from dashboard.sync.pull import pull
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ def tick() -> None:
     concerns.judge_due(now)
     for pk in Connection.objects.due(now).values_list("pk", flat=True):
         sync_connection.apply_async((pk,), expires=MESSAGE_LIFE)
+    for pk in Connection.objects.to_drop(now).values_list("pk", flat=True):
+        drop_history.apply_async((pk,), expires=MESSAGE_LIFE)
     for pk in acts.unsettled():
         settle_act.apply_async((pk,), expires=MESSAGE_LIFE)
     for pk in files.due_reads(now):
@@ -80,6 +82,17 @@ def sync_connection(connection_id: int) -> None:
     if not _stopping.is_set() and _threads.acquire(blocking=False):
         try:
             pull(connection_id, stop=_stopping.is_set)
+        finally:
+            _threads.release()
+
+
+@shared_task(ignore_result=True)
+def drop_history(connection_id: int) -> None:
+    """Delete what is kept of a removed connection, if nobody else is at it."""
+    if not _stopping.is_set() and _threads.acquire(blocking=False):
+        try:
+            if dropping.take(connection_id):
+                dropping.drop(connection_id, stop=_stopping.is_set)
         finally:
             _threads.release()
 

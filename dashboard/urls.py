@@ -46,6 +46,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("connections/<int:pk>/test/", connections.test, name="connection-test"),
     path("connections/<int:pk>/pause/", connections.pause, name="connection-pause"),
     path("connections/<int:pk>/delete/", connections.delete, name="connection-delete"),
+    path("connections/<int:pk>/restore/", connections.restore, name="connection-restore"),
     # People
     path("sign-in/", sign_in.SignIn.as_view(), name="login"),
     path("sign-in/first/", sign_in.first, name="first-admin"),

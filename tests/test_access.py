@@ -8,6 +8,7 @@ from django.conf import LazySettings
 from django.contrib.auth.models import AnonymousUser, Group
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from dashboard.access import CANCEL, CONNECT, SEE, rights_of, role_needed, role_of, somebody_is_admin
 from dashboard.models import Batch, Connection, User
@@ -55,6 +56,7 @@ DOORS = {
     "connection-test": Door("mei", "post", "connection"),
     "connection-pause": Door("mei", "post", "connection"),
     "connection-delete": Door("mei", pk="connection"),
+    "connection-restore": Door("mei", "post", "removed"),
     "login": Door("nobody"),
     "first-admin": Door("nobody"),
     "logout": Door("nobody", "post"),
@@ -67,11 +69,12 @@ ACTS = [name for name, door in DOORS.items() if door.least in {"ana", "mei"}]
 
 @pytest.fixture
 def rows(db: None) -> dict[str, int]:
-    """A connection to nowhere and a finished batch of it."""
+    """A connection to nowhere, a finished batch of it, and a connection that was removed."""
     connection = Connection.objects.create(name="nowhere", base_url="http://127.0.0.1:9/v1", auth_style="none")
     batch = batch_made(connection, "completed", **counts(3, 2, 1))
     errors_made(batch, {RATE: 1})
-    return {"connection": connection.pk, "batch": batch.pk, "group": group_made(RATE).pk}
+    removed = Connection.objects.create(name="removed", base_url="http://127.0.0.1:9/v1", retired_at=timezone.now())
+    return {"connection": connection.pk, "batch": batch.pk, "removed": removed.pk, "group": group_made(RATE).pk}
 
 
 def address_of(name: str, rows: dict[str, int]) -> str:
@@ -139,7 +142,7 @@ def test_each_role_has_the_rights_of_the_one_before_it(vic: User, ana: User, mei
 
 def test_querysets_show_nothing_to_who_may_see_nothing(rows: dict[str, int], vic: User, stranger: User) -> None:
     for user, seen in ((vic, 1), (stranger, 0), (AnonymousUser(), 0)):
-        assert Connection.objects.visible_to(user).count() == seen
+        assert Connection.objects.visible_to(user).count() == 2 * seen
         assert Batch.objects.visible_to(user).count() == seen
 
 

@@ -34,6 +34,31 @@ for path in ("", "dashboard/connection/", "dashboard/connection/1/change/", "das
     assert "user_permissions" not in body
 for path in ("auditentry/1/change/", "auditentry/1/delete/", "auditentry/add/", "connection/1/change/"):
     assert client.post(f"/admin/dashboard/{path}", {}).status_code == 403, path
+from django.contrib.auth.models import Group
+boss, chief = User.objects.create_user("boss"), User.objects.get(username="mei")
+boss.groups.add(Group.objects.get(name="admin"))
+client = Client()
+client.force_login(boss, backend="dashboard.access.Roles")
+form = {"username": "new", "usable_password": "true"} | dict.fromkeys(("password1", "password2"), "correct horse bat")
+added = client.post("/admin/dashboard/user/add/", form | {"is_superuser": "on"})
+assert added.status_code == 302, added.content
+new = User.objects.get(username="new")
+for person in (new, boss):
+    address = f"/admin/dashboard/user/{person.pk}/change/"
+    given = {"username": person.username, "is_active": "on", "is_superuser": "on", "is_staff": "on",
+             "groups": [group.pk for group in person.groups.all()], "user_permissions": ["1"]}
+    assert client.get(address).status_code == 200
+    assert client.post(address, given).status_code == 302
+    person = User.objects.get(pk=person.pk)
+    assert not person.is_superuser and not person.user_permissions.exists()
+for address in (f"user/{chief.pk}/change/", f"user/{chief.pk}/password/"):
+    assert client.post(f"/admin/dashboard/{address}", form).status_code == 403, address
+assert client.get("/admin/dashboard/connection/1/change/").status_code == 200
+assert client.get("/admin/dashboard/batch/").status_code == 200
+assert client.get("/admin/dashboard/auditentry/").status_code == 200
+assert client.post("/admin/dashboard/connection/1/change/", {}).status_code == 403
+boss.groups.set([Group.objects.get(name="operator")])
+assert client.get("/admin/").status_code == 302
 print("looked")
 """
 

@@ -2,11 +2,20 @@
 
 import pytest
 from django.core.management import CommandError
+from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from dashboard.management.preparation import connect_demo, connect_environment
-from dashboard.models import AuditEntry, Connection
+from dashboard.models import AuditEntry, Batch, Connection, User
+from dashboard.tasks import drop_history
+from tests.batches_made import batch_made
+from tests.cast import ClientOf
+
+
+@pytest.fixture
+def admin(client_of: ClientOf, mei: User) -> Client:
+    return client_of(mei)
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +59,34 @@ def test_a_connection_that_somebody_removed_stays_removed() -> None:
     Connection.objects.update(retired_at=timezone.now())
     assert connect_environment() is None
     assert Connection.objects.count() == 1
+
+
+def test_a_dropped_connection_stays_away_and_can_be_brought_back(admin: Client, settings: Settings) -> None:
+    connection = connect_environment()
+    assert connection
+    batch_made(connection, "completed")
+    admin.post(f"/connections/{connection.pk}/delete/", {"history": "drop", "name": connection.name})
+    assert connect_environment() is None
+    drop_history(connection.pk)
+    assert not Batch.objects.exists()
+    assert connect_environment() is None
+    assert "history kept" not in admin.get("/connections/").content.decode()
+    # The address of now: that of before may belong to somebody else.
+    settings.OPENAI_BASE_URL = "https://other.example/v1"
+    answer = admin.post(f"/connections/{connection.pk}/restore/", follow=True)
+    assert "is back and is read from the start" in answer.content.decode()
+    back = Connection.objects.due(timezone.now()).get()
+    assert (back.retired_at, back.imported_at, back.base_url) == (None, None, "https://other.example/v1")
+    assert AuditEntry.objects.order_by("-pk")[0].verb == "connection.restore"
+    assert connect_environment() == back
+    assert admin.post(f"/connections/{connection.pk}/restore/").status_code == 404
+
+
+def test_a_demo_that_is_being_dropped_is_made_anew() -> None:
+    connect_demo(8001)
+    Connection.objects.update(retired_at=timezone.now(), dropped_at=timezone.now())
+    connect_demo(8001)
+    assert Connection.objects.kept().get().name.startswith("Demo ")
 
 
 def test_the_demo_leaves_a_connection_of_that_name_alone() -> None:

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from dashboard.supervisor.claims import Taken, only_one, resolve
-from dashboard.supervisor.keeper import GRACE, KILL_SECONDS
 
 ROOT = Path(__file__).parent.parent
 
 # A supervisor in a process of its own, with children from JSON and every report in a file. The rest of the house is
 # left out: it needs none of it, and starts in a tenth of the time.
 ALONE = """
-import sys, types
+import signal, sys, types
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the suite itself may run under nohup
 sys.modules["dashboard"] = house = types.ModuleType("dashboard")
 house.__path__ = ["dashboard"]
 """
@@ -36,8 +36,7 @@ options = json.loads(sys.argv[2])
 children = []
 for name, code, ready in options.pop("children"):
     is_ready = (lambda path=folder / ready: path.exists()) if ready else None
-    children.append(Child(name, [sys.executable, "-S", "-c", code], ready=is_ready, settle=options.get("settle", 0.3)))
-options.pop("settle", None)
+    children.append(Child(name, [sys.executable, "-S", "-c", code], ready=is_ready))
 trouble = [OSError("the database is locked")] * options.pop("trouble", 0)
 def on_change(*change):
     if trouble:
@@ -50,7 +49,8 @@ gone = lambda: (folder / "gone").exists()
 sys.exit(Keeper(children, say=say, on_change=on_change, clean=hide, stop_when=gone, **options).run())
 """
 
-SLEEP = "import time; time.sleep(600)"
+SAY_READY = "import os; fd = os.environ.get('READY_FD'); fd and os.write(int(fd), b'1')\n"
+SLEEP = SAY_READY + "import time; time.sleep(600)"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 )
@@ -96,7 +96,7 @@ class Supervisor:
     def states(self, name: str) -> list[str]:
         return [state for told_name, state, _restarts, _words in self.told if told_name == name]
 
-    def until(self, what: Callable[[], Any], seconds: float = 8.0) -> Any:
+    def until(self, what: Callable[[], Any], seconds: float = 30.0) -> Any:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if found := what():
@@ -171,8 +171,8 @@ def test_children_become_ready_and_ctrl_c_ends_them_cleanly(supervise: Callable[
 
 
 def test_a_child_that_dies_is_started_again_later_and_later(supervise: Callable[..., Supervisor]) -> None:
-    code = "import sys, time; time.sleep(0.4); print('out of memory', flush=True); sys.exit(3)"
-    it = supervise(("worker", code, ""), settle=0.1, first_wait=0.1)
+    code = SAY_READY + "import sys, time; time.sleep(0.6); print('out of memory', flush=True); sys.exit(3)"
+    it = supervise(("worker", code, ""), first_wait=0.1)
     it.until(lambda: it.states("worker").count("running") >= 3)
     assert it.states("worker")[:5] == ["starting", "running", "restarting", "running", "restarting"]
     deaths = [(restarts, words) for _name, state, restarts, words in it.told if state == "restarting"]
@@ -186,9 +186,9 @@ def test_five_deaths_without_becoming_ready_end_everything_with_the_last_words(
     supervise: Callable[..., Supervisor],
 ) -> None:
     broken = "import sys; print('No module named sk-abcdefgh12345678'); sys.exit('cannot start')"
-    it = supervise(("web", SLEEP, ""), ("worker", broken, ""), settle=5, first_wait=0.01)
+    it = supervise(("web", SLEEP, ""), ("worker", broken, ""), first_wait=0.01)
     pids = it.until(lambda: len(pids := it.pids()) > 3 and pids)
-    assert it.process.wait(10) == 1
+    assert it.process.wait(30) == 1
     assert all_gone(pids, 3)
     end = it.said[it.said.index("5 times in a row") :]
     assert "cannot start" in end
@@ -198,6 +198,14 @@ def test_five_deaths_without_becoming_ready_end_everything_with_the_last_words(
     assert it.told[-1][:2] == ("worker", "stopped")
 
 
+def test_how_long_a_part_took_to_die_does_not_make_it_ready(supervise: Callable[..., Supervisor]) -> None:
+    slow = "import sys, time; time.sleep(0.8); sys.exit('cannot start')"
+    it = supervise(("worker", slow, ""), first_wait=0.01)
+    assert it.process.wait(30) == 1
+    assert "5 times in a row" in it.said
+    assert "running" not in it.states("worker")
+
+
 def test_a_program_that_does_not_exist_counts_as_a_death(tmp_path: Path) -> None:
     code = ALONE + (
         "import sys; from dashboard.supervisor import Child, Keeper;"
@@ -205,7 +213,7 @@ def test_a_program_that_does_not_exist_counts_as_a_death(tmp_path: Path) -> None
         " first_wait=0.01).run())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=10, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 1
     assert "could not be started" in done.stdout
@@ -219,10 +227,10 @@ def test_a_child_that_will_not_end_is_killed_after_the_grace(
     it = supervise(("web", STUBBORN, ""), ("beat", SLEEP, ""), grace=1.0)
     it.until(lambda: "deaf" in it.said)
     pids = it.pids()
-    assert 1 <= it.end(number) < 3
+    assert 1 <= it.end(number) < 5  # of its own grace, not the six seconds of every other
     assert it.process.returncode == 0
     assert "did not end when asked to" in it.said
-    assert all_gone(pids, 2)
+    assert all_gone(pids, 3)
 
 
 def test_a_second_ctrl_c_does_not_wait(supervise: Callable[..., Supervisor]) -> None:
@@ -233,11 +241,17 @@ def test_a_second_ctrl_c_does_not_wait(supervise: Callable[..., Supervisor]) -> 
     it.process.send_signal(signal.SIGINT)
     time.sleep(1.2)
     assert it.process.poll() is None
-    assert it.end() < 2
+    assert it.end() < 5  # and not after the grace
 
 
-def test_the_default_grace_ends_everything_within_ten_seconds() -> None:
-    assert GRACE + KILL_SECONDS < 10
+def test_ctrl_c_ends_everything_well_within_ten_seconds(supervise: Callable[..., Supervisor]) -> None:
+    it = supervise(("worker", STUBBORN, ""), ("beat", SLEEP, ""))
+    it.until(lambda: "deaf" in it.said)
+    pids = it.pids()
+    # Of the ten promised, `up` itself needs up to two more on a busy machine: its database and Python's own end.
+    assert it.end() < 8
+    assert "worker | did not end when asked to" in it.said
+    assert all_gone(pids, 3)
 
 
 def test_the_terminals_ctrl_c_reaches_the_supervisor_alone(supervise: Callable[..., Supervisor]) -> None:
@@ -289,7 +303,7 @@ def test_trouble_with_reporting_never_touches_the_children(supervise: Callable[.
     it = supervise(("web", SLEEP, ""), trouble=2)
     it.until(lambda: "could not note that web is running: the database is locked" in it.said)
     # Told again some seconds later.
-    it.until(lambda: it.states("web") == ["running"], 8)
+    it.until(lambda: it.states("web") == ["running"])
     it.end()
 
 

@@ -55,6 +55,17 @@ def test_the_only_entry_of_the_schedule_expires_just_before_the_next(take: Take)
     assert 0.5 * TICK_SECONDS < life < TICK_SECONDS
 
 
+def test_the_tick_sends_what_is_to_be_dropped_until_it_is_gone(connection: Connection, take: Take) -> None:
+    now = timezone.now()
+    Connection.objects.update(retired_at=now, dropped_at=now)
+    tasks.tick()
+    assert [(task, arguments) for task, arguments, _expires in take()] == [
+        ("dashboard.tasks.drop_history", [connection.pk])
+    ]
+    tasks.drop_history(connection.pk)
+    assert not Connection.objects.exists()
+
+
 def test_the_tick_sends_each_due_connection_by_number_alone(vendor_of: VendorOf, take: Take) -> None:
     due, later, paused = vendor_of(1, name="due"), vendor_of(1, name="later"), vendor_of(1, name="paused")
     Connection.objects.filter(pk=later.connection.pk).update(next_sync_at=timezone.now() + timedelta(minutes=1))

@@ -35,6 +35,7 @@ class Up:
         self.output = data.parent / f"output-{time.monotonic_ns()}"
         ours = ("DASHBOARD_", "OPENAI_", "CELERY_", "DATABASE_", "CACHE_", "DJANGO_")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        self.began = time.monotonic()
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "up", *arguments],
@@ -126,18 +127,17 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """What a newcomer without a key runs."""
     starts = starter(tmp_path_factory.mktemp("demo"))
     up = next(starts)("--demo", "--port", "0", DASHBOARD_LOG_LEVEL="DEBUG")
-    up.until(lambda: up.said)
-    began = time.monotonic()
     up.wait_for_address()
     up.until(lambda: up.rows("SELECT count(*) FROM dashboard_batch")[0][0] >= 1000)
-    up.board_seconds = time.monotonic() - began
+    up.board_seconds = time.monotonic() - up.began
     yield up
     with contextlib.suppress(StopIteration):
         next(starts)
 
 
 def test_the_demo_is_a_living_board_within_20_seconds(demo: Up) -> None:
-    # The promise is 20 s; what else this machine is doing is not its fault.
+    # The promise is 20 s from the command to the board, on a machine with nothing else to do. Tests run on machines
+    # that have, with half of the processor left, so twice that is allowed: a start that hangs or retries takes longer.
     assert demo.board_seconds < 40
     assert demo.rows("SELECT name, paused_at FROM dashboard_connection") == [("Demo", None)]
     assert demo.get("healthz")[0] == 200
@@ -147,6 +147,12 @@ def test_the_demo_is_a_living_board_within_20_seconds(demo: Up) -> None:
 def test_every_part_is_shown_as_running(demo: Up) -> None:
     names = PARTS | {"simulator"}
     demo.until(lambda: {name: state for name, (state, _n) in demo.parts().items()} == dict.fromkeys(names, "running"))
+
+
+def test_what_it_stores_is_for_this_user_alone(demo: Up) -> None:
+    stored = {path.name: path.stat().st_mode & 0o077 for path in demo.data.iterdir()}
+    assert {"batches.sqlite3", "broker.sqlite3"} <= set(stored)
+    assert not {name for name, others in stored.items() if others}
 
 
 def test_a_page_and_its_stylesheet_are_served(demo: Up) -> None:

@@ -27,6 +27,10 @@ CAUSES: dict[str, str | Promise] = {
         "Nothing was sent: the address, the key or a header holds what cannot be sent. An admin has to correct it."
     ),
     "key_lost": _("The stored key cannot be decrypted any more. An admin has to enter it again."),
+    "act_key_lost": _(
+        "The second key, for cancelling, cannot be decrypted any more. An admin has to enter it again, or forget it."
+    ),
+    "both_keys_lost": _("Both stored keys cannot be decrypted any more. An admin has to enter them again."),
     "key_missing": _("There is no key. An admin has to enter one, or the environment variable has to be set."),
     "unconfirmed": _("The batch still runs: the request did not arrive or had no effect. Cancel again if you wish."),
     "already_ended": _("It had ended already when it was looked at again."),
@@ -40,6 +44,20 @@ CAUSES: dict[str, str | Promise] = {
     "empty_page": _("The list ended at an empty page, although the vendor said that there is more."),
     "circle": _("The list ended where it went round in a circle."),
     "endless": _("The list was left where it had more pages than any list has."),
+}
+
+# Of an act the same codes have other causes: the connection reads well, and it is this batch or this right that fails.
+ACT_CAUSES: dict[str, str | Promise] = {
+    "bad_key": _("The vendor rejects the key that is used for cancelling (401). An admin has to enter a valid one."),
+    "forbidden": _(
+        "The key may not cancel batches (403). It needs the right to write them; an admin can enter a second key that"
+        " has it."
+    ),
+    "not_found": _("The vendor knows no such batch (404): it is gone there, or the key may not see it."),
+    "key_lost": _(
+        "Nothing was sent: the key that is used for cancelling cannot be decrypted any more. An admin has to enter it"
+        " again."
+    ),
 }
 
 # What is wrong with an address that somebody typed.
@@ -81,6 +99,11 @@ def told(kind: str, words: str) -> str:
         return ""
     said = _("In detail: %(words)s") if kind in WORDLESS else _("The vendor says: %(words)s")
     return str(said) % {"words": words}
+
+
+def cause_of_act(kind: str) -> str:
+    """The sentence for an act that failed."""
+    return str(ACT_CAUSES[kind]) if kind in ACT_CAUSES else cause_of(kind)
 
 
 def cause_of(kind: str) -> str:

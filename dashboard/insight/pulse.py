@@ -54,6 +54,8 @@ class Pulse:
     # Also of removed connections, whose history is kept: what each is called, and its batches by outcome.
     names: dict[int, str] = field(default_factory=dict)
     counts: dict[tuple[int, str], int] = field(default_factory=dict)
+    # Those whose history is being deleted: no list shows or counts their batches.
+    dropped: frozenset[int] = frozenset()
 
     def seen_by(self, visible: Visible) -> "Pulse":
         """Of these connections alone."""
@@ -65,6 +67,7 @@ class Pulse:
             self.parts,
             {pk: name for pk, name in self.names.items() if pk in visible},
             {(pk, outcome): batches for (pk, outcome), batches in self.counts.items() if pk in visible},
+            self.dropped & visible,
         )
 
     def count(self, outcomes: Iterable[str] | None = None, connection: int | None = None) -> int:
@@ -82,6 +85,7 @@ class Pulse:
         # Also what time alone changes, in case the tick that writes it is dead.
         parts = ",".join(f"{part.name}{part.state}{part.restarts}{is_silent(part)}" for part in self.parts)
         parts += ",".join(beat.health for beat in self.beats)
+        parts += ",".join(map(str, sorted(self.dropped)))
         revisions = [f"{beat.connection_id}.{beat.revision}" for beat in self.beats]
         return "-".join([*revisions, f"p{zlib.crc32(parts.encode()):x}"])
 
@@ -140,7 +144,7 @@ def health_of(connection: Connection, now: datetime) -> str:
 # each as `succeeded 120`, come in the same query: what a page shows of a revision was counted at that revision.
 CONNECTIONS = """
 SELECT id, name, revision, cadence, tried_at, synced_at, next_sync_at, failing_since, error_kind, import_count,
-    imported_at, paused_at, paused_by, retired_at,
+    imported_at, paused_at, paused_by, retired_at, dropped_at,
     (SELECT {join} FROM dashboard_counter counter WHERE counter.connection_id = dashboard_connection.id) AS counts
 FROM dashboard_connection ORDER BY name
 """
@@ -156,6 +160,7 @@ def read_pulse() -> Pulse:
     now = timezone.now()
     read = Connection.objects.all().fetch_mode(FETCH_RAISE).raw(CONNECTIONS.format(join=JOINS[database.vendor]))
     connections = list(read)
+    dropped = frozenset(connection.pk for connection in connections if connection.dropped_at)
     beats = tuple(
         Beat(
             connection_id=connection.pk,
@@ -174,13 +179,15 @@ def read_pulse() -> Pulse:
         for connection in connections
         if not connection.retired_at
     )
-    names = {connection.pk: connection.name for connection in connections}
+    names = {connection.pk: connection.name for connection in connections if connection.pk not in dropped}
     tally: Tally[tuple[int, str]] = Tally()
     for connection in connections:
+        if connection.pk in dropped:
+            continue
         for said in filter(None, (getattr(connection, "counts", None) or "").split(",")):
             outcome, _space, batches = said.rpartition(" ")
             tally[connection.pk, outcome] += int(batches)
-    return Pulse(time.monotonic(), beats, tuple(Part.objects.raw(PARTS)), names, dict(tally))
+    return Pulse(time.monotonic(), beats, tuple(Part.objects.raw(PARTS)), names, dict(tally), dropped)
 
 
 _lock = threading.Lock()

@@ -78,7 +78,7 @@ def connect_environment() -> Connection | None:
     connection = known.filter(retired_at=None).first()
     if connection is None:
         if known.exists():
-            return None  # somebody removed it and kept its history: it stays removed
+            return None  # somebody removed it: it stays away until it is brought back
         host = urlsplit(base_url).hostname or "environment"
         connection = Connection(name=_free_name("OpenAI" if host == "api.openai.com" else host), key_env=ENV_KEY)
     if connection.base_url != base_url:
@@ -93,7 +93,7 @@ def connect_demo(port: int) -> Demo:
     # Here, because only a demo needs it in memory.
     from dashboard.simulator import KEY
 
-    connection = Connection.objects.filter(vendor=SIMULATOR).first()
+    connection = Connection.objects.filter(vendor=SIMULATOR, dropped_at=None).first()
     if connection is None:
         connection = Connection(name=_free_name(DEMO), vendor=SIMULATOR, interval=DEMO_INTERVAL)
     if connection.retired_at:

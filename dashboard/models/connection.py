@@ -36,6 +36,10 @@ class ConnectionQuerySet(models.QuerySet["Connection"]):
         """Not retired: a retired connection keeps its batches' history and nothing else."""
         return self.filter(retired_at=None)
 
+    def retired(self) -> Self:
+        """Removed, with what is kept of them; without those that are being deleted."""
+        return self.filter(dropped_at=None).exclude(retired_at=None)
+
     def due(self, now: datetime) -> Self:
         """Whose next sync has come, and that nobody is at work on."""
         return self.kept().filter(
@@ -43,6 +47,10 @@ class ConnectionQuerySet(models.QuerySet["Connection"]):
             Q(claim_until=None) | Q(claim_until__lte=now),
             paused_at=None,
         )
+
+    def to_drop(self, now: datetime) -> Self:
+        """Whose history is to be deleted, and that nobody is at work on."""
+        return self.exclude(dropped_at=None).filter(Q(claim_until=None) | Q(claim_until__lte=now))
 
 
 class Connection(models.Model):
@@ -85,6 +93,8 @@ class Connection(models.Model):
     paused_at = models.DateTimeField(null=True, editable=False)
     paused_by = models.CharField(max_length=150, default="", blank=True, editable=False)
     retired_at = models.DateTimeField(null=True, editable=False)
+    # Retired, and its history is being deleted (sync/dropping.py): from then on no page shows any of it.
+    dropped_at = models.DateTimeField(null=True, editable=False)
     made_at = models.DateTimeField(auto_now_add=True)
 
     # Learned about the vendor by syncs.
@@ -144,13 +154,21 @@ class Connection(models.Model):
 
     @property
     def key_is_lost(self) -> bool:
-        """True when a stored key cannot be decrypted any more and must be entered again."""
-        try:
-            vault.unseal(self.sealed_key)
-            vault.unseal(self.sealed_act_key)
-        except vault.KeyLost:
-            return True
-        return False
+        """True when the stored key cannot be decrypted any more and must be entered again: nothing is read with it."""
+        return not self.key_env and is_lost(self.sealed_key)
+
+    @property
+    def act_key_is_lost(self) -> bool:
+        """The same of the second key: batches are still read, and none can be cancelled."""
+        return is_lost(self.sealed_act_key)
+
+
+def is_lost(sealed: str) -> bool:
+    try:
+        vault.unseal(sealed)
+    except vault.KeyLost:
+        return True
+    return False
 
 
 def reading_again() -> dict[str, Any]:

@@ -129,6 +129,24 @@ def _loop(request: Request, response: Response, fault: Fault, world: World) -> N
 
 
 @before("list")
+def alternate(request: Request, fault: Fault, world: World) -> None:
+    """The first two pages in turn, each with a token that was never sent before, and has_more for ever."""
+    token = re.fullmatch(r"turn_(\d{1,9})", request.query.pop("after", ""))
+    turn = int(token[1]) if token else 0
+    request.query["turn"] = f"{turn}"
+    first, _more = world.page(None, int(request.query.get("limit", "20")))
+    if turn % 2 and first:
+        request.query["after"] = first[-1].id
+
+
+@after("list")
+def _alternate(request: Request, response: Response, fault: Fault, world: World) -> None:
+    if page := _decoded(response):
+        token = f"turn_{int(request.query['turn']) + 1}"
+        response.body = msgspec.json.encode(page | {"has_more": True, "next_page_token": token})
+
+
+@before("list")
 def empty_more(request: Request, fault: Fault, world: World) -> Response | None:
     """After the first page an empty one that has_more."""
     empty: dict[str, Any] = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": True}

@@ -16,6 +16,7 @@ LAST_LINES = 30
 LONGEST_LINE = 4000
 # A child that lived this long did not die of its start, so the next start need not wait.
 LONG_LIFE = 60.0
+READY_FD = "READY_FD"
 
 PR_SET_PDEATHSIG = 1
 # Looked up now: between fork and exec there is no room for an import.
@@ -31,13 +32,15 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Child:
-    """What to run. It is ready when `ready` says so, or without one when it has lived for `settle` seconds."""
+    """What to run. It is ready when `ready` says so; without one it says so itself, by a byte to the pipe READY_FD.
+
+    How long it has lived says nothing: on a slow machine what cannot work takes as long to find that out.
+    """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
     ready: Callable[[], bool] | None = None
-    settle: float = 10.0
 
 
 class Kept:
@@ -55,7 +58,7 @@ class Kept:
         self.words: deque[str] = deque(maxlen=LAST_LINES)
 
     def is_ready(self, life: "Life") -> bool:
-        return self.child.ready() if self.child.ready else life.seconds >= self.child.settle
+        return self.child.ready() if self.child.ready else life.says_ready()
 
     def is_alive(self) -> bool:
         return self.life is not None and not self.life.has_ended()
@@ -76,23 +79,30 @@ class Life:
 
     def __init__(self, child: Child) -> None:
         self.output, theirs = os.pipe()
+        self.readiness, their_readiness = os.pipe()
         os.set_blocking(self.output, False)
+        os.set_blocking(self.readiness, False)
+        env = dict(os.environ if child.env is None else child.env)
+        if child.ready is None:
+            env[READY_FD] = str(their_readiness)
         try:
             self.process = subprocess.Popen(
                 child.argv,
-                env=child.env,
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=theirs,
                 stderr=theirs,
+                pass_fds=() if child.ready else (their_readiness,),
                 start_new_session=True,
                 # Safe here: the supervisor has one thread, the one whose death the child is to hear of.
                 preexec_fn=hear_of_our_death(),
             )
         except BaseException:
-            os.close(self.output)
+            self.close()
             raise
         finally:
             os.close(theirs)
+            os.close(their_readiness)
         self.started_at = time.monotonic()
         self.silent = False  # it has closed its output
         self.unfinished = b""
@@ -104,6 +114,16 @@ class Life:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started_at
+
+    def close(self) -> None:
+        os.close(self.output)
+        os.close(self.readiness)
+
+    def says_ready(self) -> bool:
+        """Whether it has said so since it was asked last."""
+        with suppress(BlockingIOError):
+            return bool(os.read(self.readiness, 64))
+        return False
 
     def read(self) -> list[str] | None:
         """The next whole lines it has written; None when there is nothing to read now."""

@@ -16,7 +16,9 @@ from dashboard.supervisor.child import Child, Kept, Life, State
 
 OnChange = Callable[[str, str, int, str], None]
 
-GRACE = 8.0
+# Ctrl-C is to end everything within ten seconds. What comes after the grace (reaping, the database, Python's own end)
+# takes a moment on an idle machine and up to three seconds on one that is busy.
+GRACE = 6.0
 # After SIGKILL a process is gone at once, unless the kernel itself is stuck.
 KILL_SECONDS = 1.0
 FIRST_WAIT = 0.5
@@ -192,7 +194,7 @@ class Keeper:
         self._pass_on(kept, life.rest())
         with suppress(KeyError):
             self.selector.unregister(life.output)
-        os.close(life.output)
+        life.close()
         self.sitter.remove(life.pid)
         kept.life = None
 

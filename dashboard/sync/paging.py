@@ -66,30 +66,31 @@ class Sync:
 class Pages:
     """Decides whether a list goes on, for servers whose paging lies.
 
-    Survived: has_more for ever, an empty page with has_more, a page with nothing new, a cursor that restarts at page
-    one (its end is a cursor we have been sent to before).
+    Survived: has_more for ever, an empty page with has_more, a page with nothing new (be its cursor as new as it may),
+    a cursor that restarts at page one (its end is a cursor we have been sent to before).
     """
 
     def __init__(self) -> None:
         self.cursors: set[str] = set()
-        self.previous: set[str] = set()
+        # Of every id on the pages so far: a million hashes take a third of what a million ids would.
+        self.seen: set[int] = set()
         self.lied = ""
 
     def following(self, page: RemotePage) -> str | None:
         """The cursor of the next page; None at the end, with a code in `lied` when the vendor claimed there is more."""
-        ids, cursor = {batch.remote_id for batch in page.batches}, page.next_cursor
+        ids, cursor = {hash(batch.remote_id) for batch in page.batches}, page.next_cursor
         if not page.has_more:
             return None
         if not ids and not page.refused:
             self.lied = "empty_page"
-        elif cursor in self.cursors or (ids and ids <= self.previous):
+        elif cursor in self.cursors or (ids and ids <= self.seen):
             self.lied = "circle"
         elif len(self.cursors) >= MOST_PAGES:
             self.lied = "endless"
         if self.lied or cursor is None:
             return None
         self.cursors.add(cursor)
-        self.previous = ids
+        self.seen |= ids
         return cursor
 
 

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
-from dashboard.insight.causes import cause_of, told
+from dashboard.insight.causes import cause_of_act, told
 from dashboard.insight.outcome import is_running, lost_with_connection, sentences, state_of, unseen_since
 from dashboard.insight.timeline import timeline
 from dashboard.middleware import PULSE, client_address, polled, pulse_of
@@ -112,7 +112,12 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 def find(request: HttpRequest, pk: int) -> Batch:
     """A batch that this person may see; anything else is as unknown as a number that nobody has."""
-    batches = Batch.objects.visible_to(request.user).select_related("connection").defer("search_text")
+    batches = (
+        Batch.objects.visible_to(request.user)
+        .filter(connection__dropped_at=None)
+        .select_related("connection")
+        .defer("search_text")
+    )
     return get_object_or_404(batches, pk=pk)
 
 
@@ -131,12 +136,12 @@ def ask(request: HttpRequest, found: Batch) -> dict[str, str]:
         text = _("Cancel sent to %(connection)s.") % {"connection": connection}
         return {"icon": "ui-check", "text": text, "more": _("The status changes when the vendor confirms it.")}
     if act.state == Act.State.REFUSED:
-        text = _("Not cancelled. %(cause)s") % {"cause": cause_of(act.error_kind or "refused")}
+        text = _("Not cancelled. %(cause)s") % {"cause": cause_of_act(act.error_kind or "refused")}
         return {"icon": "st-failed", "text": text, "more": told(act.error_kind, act.words)}
     if act.state == Act.State.SENDING:
         return {"icon": "ui-check", "text": _("A cancel is under way already."), "more": name}
     text = _("Unknown whether %(connection)s got the cancel.") % {"connection": connection}
-    more = _("%(cause)s It is looked at again by itself.") % {"cause": cause_of(act.error_kind or "timeout")}
+    more = _("%(cause)s It is looked at again by itself.") % {"cause": cause_of_act(act.error_kind or "timeout")}
     return {"icon": "st-stale", "text": text, "more": more}
 
 
@@ -344,7 +349,7 @@ def how_it_ended(act: Act) -> str:
         case Act.State.ACCEPTED:
             return _("accepted")
         case Act.State.REFUSED:
-            return _("refused. %(cause)s") % {"cause": cause_of(act.error_kind or "refused")}
+            return _("refused. %(cause)s") % {"cause": cause_of_act(act.error_kind or "refused")}
         case Act.State.SENDING:
             return _("being sent")
         case _:

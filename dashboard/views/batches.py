@@ -171,7 +171,7 @@ class Matches:
     found: list[Match]
     is_all: bool
 
-    def near(self, asked: Asked) -> list[int]:
+    def near(self, asked: Asked, hidden: frozenset[int]) -> list[int]:
         """The ids among which the page that is asked for is found."""
         wanted = OUTCOMES[asked.status]
         if asked.sort != "newest":
@@ -185,18 +185,23 @@ class Matches:
             near = later[-PAGE - 2 :] if len(later) > PAGE + 1 else found
             near = [match for match in near if below is None or match.place <= below][: PAGE + 2]
         else:
-            limits: dict[str, Any] = {"outcomes": wanted, "connection": asked.connection, "limit": PAGE + 1}
+            limits: dict[str, Any] = {
+                "outcomes": wanted,
+                "connection": asked.connection,
+                "limit": PAGE + 1,
+                "hidden": hidden,
+            }
             near = search(asked.words, above=above, **limits) if asked.after else []
             if len(near) <= PAGE:
                 near = search(asked.words, below=below, **limits)
         return [match.pk for match in near]
 
 
-def matches_of(asked: Asked) -> Matches | None:
+def matches_of(taken: Pulse, asked: Asked) -> Matches | None:
     """By the text index; so many and no more, because a common word has most batches."""
     if not asked.words:
         return None
-    found = search(asked.words, limit=CAP + 1, connection=asked.connection)
+    found = search(asked.words, limit=CAP + 1, connection=asked.connection, hidden=taken.dropped)
     return Matches(found[:CAP], is_all=len(found) <= CAP)
 
 
@@ -209,12 +214,14 @@ class Page:
     older: bool
 
 
-def page_of(batches: BatchQuerySet, asked: Asked, matches: Matches | None) -> Page:
+def page_of(
+    batches: BatchQuerySet, asked: Asked, matches: Matches | None, hidden: frozenset[int] = frozenset()
+) -> Page:
     """One page by keyset: rows that share a key stand in the order of their ids, so none is lost or shown twice."""
     key = SORTS[asked.sort]
     rows = asked.rows(batches)
     if matches:
-        rows = rows.filter(pk__in=matches.near(asked))
+        rows = rows.filter(pk__in=matches.near(asked, hidden))
     if asked.after:
         at = asked.after.value(asked.sort)
         later = rows.filter(Q(**{f"{key}__gt": at}) | Q(pk__gt=asked.after.pk), **{f"{key}__gte": at})
@@ -263,10 +270,16 @@ def batches(request: HttpRequest) -> HttpResponse:
     seen, ids = request.GET.get("seen"), ids_in(request.GET)
     if is_htmx(request) and seen and ids:
         return render(request, "batches/_changed.html", changed(request, taken, asked, seen, ids))
-    visible = Batch.objects.visible_to(request.user)
-    matches = matches_of(asked)
-    context = listed(taken, asked, page_of(visible, asked, matches), matches)
+    matches = matches_of(taken, asked)
+    page = page_of(shown_to(request, taken), asked, matches, taken.dropped)
+    context = listed(taken, asked, page, matches)
     return render(request, "batches/_refreshed.html" if is_htmx(request) else "batches/batches.html", context)
+
+
+def shown_to(request: HttpRequest, taken: Pulse) -> BatchQuerySet:
+    """What this person may see, without what is being deleted: that may take minutes, and is gone all the same."""
+    visible = Batch.objects.visible_to(request.user)
+    return visible.exclude(connection__in=taken.dropped) if taken.dropped else visible
 
 
 def is_htmx(request: HttpRequest) -> bool:
@@ -308,6 +321,7 @@ def common(taken: Pulse, asked: Asked, matches: Matches | None, ids: list[int], 
         ],
         "count": counts[asked.status],
         "capped": matches is not None and not matches.is_all,
+        "removed": removed_of(taken),
         "top_url": asked.link(),
         "clear_url": asked.link(q="", status="", connection=None),
     }
@@ -327,6 +341,12 @@ def counts_of(taken: Pulse, asked: Asked, matches: Matches | None) -> dict[str, 
 def names_of(taken: Pulse) -> dict[int, str]:
     """The names of the connections that are kept."""
     return {beat.connection_id: beat.name for beat in taken.beats}
+
+
+def removed_of(taken: Pulse) -> list[tuple[int, str]]:
+    """The removed connections of which there are batches: they can be asked for as well."""
+    kept = names_of(taken)
+    return [(pk, name) for pk, name in taken.names.items() if pk not in kept and taken.count(connection=pk)]
 
 
 def emptiness(taken: Pulse, asked: Asked) -> str:
@@ -356,20 +376,21 @@ def changed(request: HttpRequest, taken: Pulse, asked: Asked, seen: str, ids: li
     for beat in taken.beats:
         if beat.connection_id not in turned and beat.revision != revisions.get(beat.connection_id):
             moved |= Q(connection=beat.connection_id, revision__gt=revisions.get(beat.connection_id, 0))
-    rows = Batch.objects.visible_to(request.user).filter(moved, pk__in=ids)
+    rows = shown_to(request, taken).filter(moved, pk__in=ids)
     found = list(rows.select_related("worst_error").only(*SHOWN_COLUMNS).fetch_mode(FETCH_RAISE))
     top = asked._cursor(request.GET.get("top", ""), [])
-    matches = matches_of(asked)
+    matches = matches_of(taken, asked)
     return common(taken, asked, matches, ids, top) | {
         "rows": rows_of(found, names_of(taken), stale),
-        "fresh": fresh(request, asked, top) if top and asked.is_top else 0,
+        "fresh": fresh(request, taken, asked, top) if top and asked.is_top else 0,
     }
 
 
-def fresh(request: HttpRequest, asked: Asked, top: Cursor) -> int:
+def fresh(request: HttpRequest, taken: Pulse, asked: Asked, top: Cursor) -> int:
     """How many rows a refresh would put above the first one."""
     if asked.words:
         outcomes = OUTCOMES[asked.status]
-        return len(search(asked.words, limit=NEW_CAP, outcomes=outcomes, connection=asked.connection, above=top.key))
-    above = asked.rows(Batch.objects.visible_to(request.user)).filter(place__gt=top.key)
+        lookups: dict[str, Any] = {"outcomes": outcomes, "connection": asked.connection, "hidden": taken.dropped}
+        return len(search(asked.words, limit=NEW_CAP, above=top.key, **lookups))
+    above = asked.rows(shown_to(request, taken)).filter(place__gt=top.key)
     return above.order_by("-place").values("pk")[:NEW_CAP].count()

@@ -136,8 +136,10 @@ class Card:
     @property
     def act_key(self) -> str:
         connection = self.connection
-        if not connection.sealed_act_key or connection.key_is_lost:
+        if not connection.sealed_act_key:
             return ""
+        if connection.act_key_is_lost:
+            return _("the second key, for cancelling, must be entered again")
         if not connection.act_key_last4:
             return _("another for cancelling")
         return _("another for cancelling, ends %(last4)s") % {"last4": connection.act_key_last4}
@@ -237,7 +239,10 @@ def state_of(connection: Connection, health: str, now: datetime) -> tuple[str, s
     cause = cause_of(connection.error_kind) if connection.error_kind else ""
     word = str(Health(health).label)
     if connection.key_is_lost:
-        return "risk", _("Key lost"), cause_of("key_lost")
+        return "risk", _("Key lost"), cause_of("both_keys_lost" if connection.act_key_is_lost else "key_lost")
+    if connection.act_key_is_lost and not cause:
+        # Batches are read as ever, and that is what the word says.
+        return STATES[Health(health)], word, cause_of("act_key_lost")
     if health in {Health.PAUSED, Health.STALE, Health.LOST} or not connection.failures:
         return STATES[Health(health)], word, "" if health == Health.PAUSED else cause
     # Failing, but not for so long that its data are stale.
@@ -285,6 +290,8 @@ def sentence_of(card: Card) -> str:
         "time": clock_words(connection.synced_at) if connection.synced_at else "",
         "by": connection.paused_by,
     }
+    if connection.key_is_lost and connection.act_key_is_lost:
+        return _("Both keys of %(name)s must be entered again.") % said
     if connection.key_is_lost:
         return _("The key of %(name)s must be entered again.") % said
     match card.health:
@@ -306,4 +313,6 @@ def sentence_of(card: Card) -> str:
             words = _("%(name)s waits for its first sync.")
         case _:
             words = _("The last try to reach %(name)s failed.") if connection.failures else ""
+    if connection.act_key_is_lost:
+        words = " ".join(filter(None, [words, _("The second key of %(name)s must be entered again.")]))
     return words % said

@@ -146,7 +146,7 @@ class ConnectionForm(Form):
         else:
             self.fields["key"].help_text = key_help(self.instance)
         if self.instance.sealed_act_key:
-            self.fields["act_key"].help_text = ending_help(self.instance.act_key_last4)
+            self.fields["act_key"].help_text = act_key_help(self.instance)
         else:
             del self.fields["forget_act_key"]
 
@@ -243,6 +243,12 @@ def key_help(connection: Connection) -> str:
     if connection.key_is_lost:
         return _("The stored key cannot be decrypted any more. Enter it again.")
     return ending_help(connection.key_last4)
+
+
+def act_key_help(connection: Connection) -> str:
+    if connection.act_key_is_lost:
+        return _("The stored second key cannot be decrypted any more. Enter it again, or forget it.")
+    return ending_help(connection.act_key_last4)
 
 
 def ending_help(last4: str) -> str:

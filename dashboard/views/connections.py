@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -23,14 +23,11 @@ from dashboard.middleware import client_address, polled_by, pulse_of
 from dashboard.models import AuditEntry, Batch, Connection
 from dashboard.models.connection import ConnectionQuerySet, reading_again
 from dashboard.sync import absorb, concerns, sight
-from dashboard.sync.probe import Finding, probe
+from dashboard.sync.probe import Finding, check_address, probe
 from dashboard.views.batches import is_htmx
 from dashboard.views.connection_card import Card, cards_of, lede_of
 from dashboard.views.connection_form import ConnectionForm
 from dashboard.views.health import not_allowed
-
-# Deleting a million batches in one transaction would keep every sync waiting for minutes.
-DROPPED_AT_ONCE = 500
 
 
 def beats_token(pulse: Pulse) -> str:
@@ -70,11 +67,15 @@ def connections(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     shown = list(kept(request))
     cards = cards_of(shown, now)
+    removed = Connection.objects.visible_to(request.user).exclude(retired_at=None)
     context = {
         "token": token,
         "cards": cards,
         "lede": lede_of(cards),
-        "retired": Connection.objects.visible_to(request.user).exclude(retired_at=None),
+        "retired": removed.filter(dropped_at=None).annotate(
+            has_history=Exists(Batch.objects.filter(connection=OuterRef("pk")))
+        ),
+        "dropped": removed.exclude(dropped_at=None),
         "acts": may_act(request),
     }
     return render(request, f"connections/{'_changed' if is_htmx(request) else 'connections'}.html", context)
@@ -129,7 +130,7 @@ def save(request: HttpRequest, form: ConnectionForm) -> None:
             connection.save(update_fields=[*form.Meta.fields, *keys])
             again = reading_again() if form.scope_changed else {}
             Connection.objects.filter(pk=connection.pk).update(
-                revision=F("revision") + 1, next_sync_at=None, failures=0, **again
+                revision=F("revision") + 1, next_sync_at=None, failures=0, error_kind="", error_words="", **again
             )
             if form.names_changed:
                 connection.refresh_from_db()
@@ -175,7 +176,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask first, by name; then remove the connection and either keep what is known of its batches or drop it."""
-    connection = get_object_or_404(Connection.objects.visible_to(request.user), pk=pk)
+    connection = get_object_or_404(Connection.objects.visible_to(request.user).filter(dropped_at=None), pk=pk)
     history = request.POST.get("history", "drop" if connection.retired_at else "")
     mistakes = {}
     if request.method == "POST":
@@ -189,6 +190,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
             retire(connection)
             if history == "drop":
                 drop_history(connection)
+                messages.info(request, _("%(name)s is being removed, with its history.") % {"name": connection.name})
             return redirect("connections")
     context = {
         "connection": connection,
@@ -222,11 +224,38 @@ def retire(connection: Connection) -> None:
 
 
 def drop_history(connection: Connection) -> None:
-    """A few hundred batches a transaction. Cut short, it can be begun again: a retired connection offers the same."""
-    connection.counters.all().delete()
-    while pks := list(connection.batches.values_list("pk", flat=True)[:DROPPED_AT_ONCE]):
-        Batch.objects.filter(pk__in=pks).delete()
-    Connection.objects.filter(pk=connection.pk).delete()
+    """Out of every list and count now; the rows themselves are deleted by the worker, for that may take minutes."""
+    with transaction.atomic():
+        Connection.objects.filter(pk=connection.pk).update(dropped_at=timezone.now(), claim_until=None)
+        connection.counters.all().delete()
+
+
+@for_admins
+@require_POST
+def restore(request: HttpRequest, pk: int) -> HttpResponse:
+    """Bring a removed connection back: it is read from the start, which finds again what is still there."""
+    connection = get_object_or_404(Connection.objects.visible_to(request.user).retired(), pk=pk)
+    base_url = connection.base_url
+    if connection.key_env:
+        # Where the key of now belongs, and not where one belonged when it was removed.
+        try:
+            base_url = check_address(settings.OPENAI_BASE_URL)
+        except ValueError as error:
+            messages.error(request, str(error))
+            return redirect("connections")
+    anew: dict[str, Any] = dict.fromkeys(("retired_at", "paused_at", "tried_at", "synced_at", "failing_since"))
+    anew |= reading_again() | {"paused_by": "", "error_kind": "", "error_words": "", "failures": 0}
+    anew |= {"health": Connection.Health.NEW, "next_sync_at": None, "base_url": base_url}
+    with transaction.atomic():
+        restored = Connection.objects.retired().filter(pk=pk).update(revision=F("revision") + 1, **anew)
+        if restored:
+            note(request, "connection.restore", connection)
+    said = _("%(name)s is back and is read from the start.") % {"name": connection.name}
+    if connection.key_env or connection.auth_style == Connection.AuthStyle.NONE:
+        messages.success(request, said)
+        return redirect("connections")
+    messages.info(request, f"{said} {_('Its key was wiped when it was removed: enter it again.')}")
+    return redirect("connection", pk=pk)
 
 
 def note(request: HttpRequest, verb: str, connection: Connection, detail: str = "") -> None:

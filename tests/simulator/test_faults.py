@@ -106,6 +106,16 @@ def test_loop_never_ends(http: httpx.Client, world: World) -> None:
     assert page(http, limit="100", after=world.life(3).id)["has_more"] is True
 
 
+def test_alternate_pages_come_with_new_tokens(http: httpx.Client, world: World) -> None:
+    world.faults.add("alternate")
+    first = page(http)
+    second = page(http, after=first["next_page_token"])
+    third = page(http, after=second["next_page_token"])
+    assert third["data"] == first["data"] != second["data"]
+    assert third["has_more"] is True
+    assert len({answer["next_page_token"] for answer in (first, second, third)}) == 3
+
+
 def test_empty_page_claims_more(http: httpx.Client, world: World) -> None:
     world.faults.add("empty_more")
     first = page(http)

@@ -99,7 +99,9 @@ def test_batches_move_and_their_history_is_kept(vendor_of: VendorOf) -> None:
         assert (last.completed, last.failed) == (batch.requests_completed, batch.requests_failed)
 
 
-@pytest.mark.parametrize(("lie", "told"), [("loop", "circle"), ("empty_more", "empty_page"), ("restart", "")])
+@pytest.mark.parametrize(
+    ("lie", "told"), [("loop", "circle"), ("alternate", "circle"), ("empty_more", "empty_page"), ("restart", "")]
+)
 def test_paging_that_lies_ends(vendor_of: VendorOf, lie: str, told: str) -> None:
     vendor = vendor_of(500)
     vendor.world.faults.add(lie)

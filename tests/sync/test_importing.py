@@ -49,6 +49,15 @@ def test_import_keeps_what_it_has_when_the_vendor_fails(vendor_of: VendorOf) -> 
     assert vendor.connection.batches.count() == 1_200
 
 
+def test_import_of_two_pages_in_turn_ends_at_the_first_with_nothing_new(vendor_of: VendorOf) -> None:
+    vendor = vendor_of(300)
+    vendor.world.faults.add("alternate")
+    run = pull(vendor.connection.pk)
+    assert run
+    assert (run.ending, run.error_kind, run.requests) == ("good", "circle", 3)
+    assert Batch.objects.count() == 200
+
+
 def test_import_whose_cursor_is_gone_begins_again(vendor_of: VendorOf) -> None:
     vendor = vendor_of(300)
     Connection.objects.update(import_cursor="batch_of_another_life", import_count=100)

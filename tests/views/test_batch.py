@@ -349,6 +349,31 @@ def test_with_htmx_a_cancel_answers_with_the_changed_pieces_and_a_note(desk: Cli
     assert "<html" not in page
 
 
+@pytest.mark.parametrize(
+    ("kind", "says", "never"),
+    [
+        ("forbidden", "The key may not cancel batches (403). It needs the right to write them", "right to read"),
+        ("not_found", "The vendor knows no such batch (404)", "base URL"),
+    ],
+)
+def test_a_refused_cancel_is_not_explained_as_a_failed_sync(
+    desk: Client, prod: Connection, monkeypatch: pytest.MonkeyPatch, kind: str, says: str, never: str
+) -> None:
+    batch = batch_made(prod)
+    refused: Any = Act.State.REFUSED
+
+    def refuse(batch: Batch, user: User, **_: Any) -> Act:
+        return Act.objects.create(
+            batch=batch, kind="cancel", state=refused, who=str(user), began_at=timezone.now(), error_kind=kind
+        )
+
+    monkeypatch.setattr("dashboard.sync.acts.cancel", refuse)
+    page = desk.post(f"/batches/{batch.pk}/cancel/", headers=HTMX).content.decode()
+    assert f"Not cancelled. {says}" in page
+    assert f"refused. {says}" in page
+    assert never not in page
+
+
 def test_an_open_act_says_who_asked(desk: Client, prod: Connection) -> None:
     batch = batch_made(prod)
     state: Any = Act.State.UNKNOWN

@@ -465,3 +465,41 @@ def test_a_broken_connection_is_named_with_its_plain_cause(desk: Client) -> None
 def test_a_dead_worker_is_said(desk: Client, prod: Connection) -> None:
     Part.objects.create(name="worker", state="restarting", since_at=timezone.now(), restarts=2)
     assert "The worker is not running" in get(desk)
+
+
+def test_removed_connections_can_be_filtered_by_while_they_have_batches(desk: Client, prod: Connection) -> None:
+    once = connection_made("once was", retired_at=timezone.now())
+    connection_made("and nothing of it", retired_at=timezone.now())
+    batch_made(once)
+    page = desk.get(f"/batches/?connection={once.pk}").content.decode()
+    assert f'<optgroup label="Removed"><option value="{once.pk}" selected>once was</option></optgroup>' in page
+
+
+@pytest.mark.parametrize("few", [1_000, 10], ids=["few alike", "many alike"])
+def test_batches_whose_ids_begin_alike_are_all_counted_and_paged(
+    desk: Client, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("dashboard.models.search.FEW_IDS", few)
+    connection = connection_made()
+    now = timezone.now()
+    for i in range(120):
+        batch_made(
+            connection,
+            "completed" if i % 3 else "failed",
+            remote_id=f"batch_6a5f{i * 7919 % 100_000:020d}",
+            created_at=now - timedelta(minutes=i),
+            name="even" if i % 2 else "odd",
+        )
+    answer = desk.get("/batches/?q=6a5f")
+    assert (answer.context["count"], answer.context["capped"]) == (120, False)
+    chips = {slug: number for slug, _label, _state, number, _link in answer.context["chips"]}
+    assert chips["failed"] == 40
+    seen = [row.batch.pk for row in answer.context["rows"]]
+    while older := answer.context.get("older"):
+        answer = desk.get(f"/batches/{older}")
+        seen += [row.batch.pk for row in answer.context["rows"]]
+    assert seen == list(Batch.objects.order_by("-place").values_list("pk", flat=True))
+    assert desk.get("/batches/?q=6a5f even").context["count"] == 60
+    monkeypatch.setattr("dashboard.views.batches.CAP", 100)
+    answer = desk.get("/batches/?q=6a5f")
+    assert (answer.context["count"], answer.context["capped"]) == (100, True)

@@ -9,7 +9,9 @@ from django.conf import LazySettings
 from django.test import Client
 from django.utils import timezone
 
+from dashboard.insight import pulse
 from dashboard.models import AuditEntry, Batch, Connection, Counter, Refusal, SyncRun, Transition
+from dashboard.sync import dropping
 from tests.batches_made import batch_made
 
 OTHER = "sk-MARKER-other-key-wxyz"
@@ -171,6 +173,39 @@ def test_a_lost_key_is_said(viewer: Client, prod: Connection, settings: LazySett
     assert "The key of OpenAI / prod must be entered again." in text
 
 
+def test_of_two_lost_keys_each_is_named_until_it_is_entered_again(
+    admin: Client, prod: Connection, settings: LazySettings
+) -> None:
+    prod.set_act_key(OTHER)
+    prod.save()
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    text, form = page(admin), admin.get(f"/connections/{prod.pk}/").content.decode()
+    assert "Both keys of OpenAI / prod must be entered again." in text
+    assert "The stored key cannot be decrypted any more. Enter it again." in form
+    assert "The stored second key cannot be decrypted any more." in form
+    again = {field: getattr(prod, field) for field in ("name", "dialect", "base_url", "batches_path", "auth_style")}
+    admin.post(f"/connections/{prod.pk}/", again | {"key": OTHER})
+    text, form = page(admin), admin.get(f"/connections/{prod.pk}/").content.decode()
+    assert "OpenAI / prod is in step." in text
+    assert "The second key of OpenAI / prod must be entered again." in text
+    assert "The key of OpenAI / prod" not in text
+    assert "Key lost" not in text
+    assert "key ends wxyz" in text
+    assert "The stored key cannot be decrypted" not in form
+    admin.post(f"/connections/{prod.pk}/", again | {"act_key": OTHER})
+    assert "must be entered again" not in page(admin)
+
+
+def test_a_lost_key_beside_a_good_second_one_is_named(viewer: Client, prod: Connection, settings: LazySettings) -> None:
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    prod.set_act_key(OTHER)
+    prod.save()
+    text = page(viewer)
+    assert "The key of OpenAI / prod must be entered again." in text
+    assert "another for cancelling, ends wxyz" in text
+    assert "econd key" not in text
+
+
 def test_a_key_from_the_environment_is_named_and_not_shown(viewer: Client, prod: Connection) -> None:
     Connection.objects.update(key_env="OPENAI_API_KEY", sealed_key="", key_last4="")
     assert "key from OPENAI_API_KEY" in page(viewer)
@@ -280,7 +315,7 @@ def test_keeping_the_history_wipes_the_keys_and_leaves_name_and_batches(admin: C
     assert after.claim_token == "", "a sync at work may not write any more"
     assert Batch.objects.count() == 1
     assert not Connection.objects.due(timezone.now()).exists()
-    assert "Removed, history kept" in page(admin)
+    assert ", history kept" in page(admin)
     assert admin.get(f"/connections/{prod.pk}/").status_code == 404
     assert AuditEntry.objects.get().detail == "keep history, 1 batches"
 
@@ -303,9 +338,53 @@ def test_dropping_the_history_leaves_nothing(admin: Client, prod: Connection) ->
     for _ in range(7):
         batch_made(prod, "completed")
     admin.post(f"/connections/{prod.pk}/delete/", {"history": "drop", "name": prod.name})
+    dropping.drop(prod.pk)
     assert not Connection.objects.exists()
     assert not Batch.objects.exists()
     assert not Transition.objects.exists()
+
+
+def test_what_is_being_dropped_is_out_of_sight_before_it_is_deleted(admin: Client, prod: Connection) -> None:
+    batch = batch_made(prod, "completed", name="nightly-eval")
+    answer = admin.post(f"/connections/{prod.pk}/delete/", {"history": "drop", "name": prod.name}, follow=True)
+    assert "OpenAI / prod is being removed, with its history." in answer.content.decode()
+    assert Batch.objects.get() == batch
+    pulse._latest = None
+    for address in ("", "?q=nightly", f"?connection={prod.pk}", "?q=nightly&status=unknown", "?sort=finish"):
+        listed = admin.get(f"/batches/{address}")
+        assert f"row-{batch.pk}" not in listed.content.decode(), address
+        assert listed.context["count"] == 0, address
+    assert admin.get(f"/batches/{batch.pk}/").status_code == 404
+    for act in ("delete", "restore"):
+        assert admin.post(f"/connections/{prod.pk}/{act}/").status_code == 404
+
+
+def test_a_drop_that_was_cut_short_goes_on(admin: Client, prod: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dropping, "BLOCK", 2)
+    for _ in range(5):
+        batch_made(prod, "completed")
+    admin.post(f"/connections/{prod.pk}/delete/", {"history": "drop", "name": prod.name})
+    assert dropping.take(prod.pk)
+    assert not dropping.take(prod.pk), "somebody is at it"
+    stops = iter([False, True])
+    dropping.drop(prod.pk, stop=lambda: next(stops))
+    assert Batch.objects.count() == 3
+    assert list(Connection.objects.to_drop(timezone.now())) == [prod]
+    assert dropping.take(prod.pk)
+    dropping.drop(prod.pk)
+    assert not Connection.objects.exists()
+
+
+def test_a_removed_connection_is_brought_back_without_its_key(admin: Client, prod: Connection) -> None:
+    running = batch_made(prod)
+    admin.post(f"/connections/{prod.pk}/delete/", {"history": "keep", "name": prod.name})
+    assert "Bring back" in page(admin)
+    answer = admin.post(f"/connections/{prod.pk}/restore/", follow=True)
+    assert answer.redirect_chain == [(f"/connections/{prod.pk}/", 302)]
+    assert "Its key was wiped when it was removed: enter it again." in answer.content.decode()
+    back = Connection.objects.kept().get()
+    assert (back.imported_at, back.synced_at, back.sealed_key) == (None, None, "")
+    assert Batch.objects.get() == running
 
 
 def test_a_kept_history_can_be_dropped_later(admin: Client, prod: Connection) -> None:
@@ -314,4 +393,5 @@ def test_a_kept_history_can_be_dropped_later(admin: Client, prod: Connection) ->
     admin.post(url, {"history": "keep", "name": prod.name})
     assert "Drop what is kept of OpenAI / prod?" in admin.get(url).content.decode()
     admin.post(url, {"name": prod.name})
+    dropping.drop(prod.pk)
     assert not Batch.objects.exists()

@@ -35,6 +35,18 @@ def test_healthz_answers_without_the_database(client: Client) -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("host", ["10.1.2.3:8000", "evil.example", "no_host_at all"])
+def test_probes_are_answered_whatever_the_host_and_nothing_else_is(client: Client, host: str) -> None:
+    seen(timedelta(seconds=30))
+    for path_, words in (("/healthz", b"ok"), ("/readyz", b'{"database": "ok", "broker": "ok", "tick": "ok"}')):
+        response = client.get(path_, headers={"Host": host})
+        assert (response.status_code, response.content) == (200, words)
+        assert host not in str(response.headers)
+        assert not response.cookies
+    assert client.get("/sign-in/", headers={"Host": host}).status_code == 400
+
+
+@pytest.mark.django_db
 def test_readyz_is_ready_when_everything_is(client: Client) -> None:
     seen(timedelta(seconds=30))
     response = client.get("/readyz")

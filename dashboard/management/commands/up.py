@@ -39,6 +39,8 @@ class Command(BaseCommand):
         parser.add_argument("--demo", action="store_true", help="with a simulated Batch API and a connection to it")
 
     def handle(self, *, host: str, port: int, demo: bool, **_options: Any) -> None:
+        # What we and our parts make (databases, static files) is for this user alone.
+        os.umask(0o077)
         lock = settings.DATA_DIR / "up.lock"
         try:
             with only_one(lock) as claim:
@@ -196,7 +198,7 @@ def parts(address: str, port: int, extra: Mapping[str, str], demo: Demo | None) 
     # One process; with few threads, people who wait for a vendor would stop everybody's polling.
     web += ["--workers", "1", "--blocking-threads", "32", "--working-dir", str(settings.BASE_DIR)]
     # The access log is our own middleware's, which leaves tokens out.
-    web += ["--no-access-log", "--no-ws", "--no-metrics", "--log-level", "error", "--workers-kill-timeout", "7"]
+    web += ["--no-access-log", "--no-ws", "--no-metrics", "--log-level", "error", "--workers-kill-timeout", "5"]
     web += ["dashboard.wsgi:application"]
 
     # Threads: the work is waiting for vendors. One worker, so nobody to gossip with.
@@ -207,6 +209,7 @@ def parts(address: str, port: int, extra: Mapping[str, str], demo: Demo | None) 
 
     children = [
         Child("web", web, env, ready=answers(EVERYWHERE.get(address, address), port)),
+        # These two say themselves when they are ready; see celery.py.
         Child("worker", worker, env),
         Child("beat", beat, env),
     ]
