@@ -46,15 +46,16 @@
     if (h < 48) return filled(m % 60 ? words.spanHm : words.spanH, { h, m: m % 60 });
     return filled(h % 24 ? words.spanDh : words.spanD, { d, h: h % 24 });
   };
-  const ago = (at) => {
+  const ago = (at, over) => {
     const past = serverNow() - at;
+    if (over && past >= 0) return over;
     return past >= 0 ? words.ago.replace("{}", span(past)) : words.in.replace("{}", span(-past));
   };
   const write = (element, text) => { if (element && element.textContent !== text) element.textContent = text; };
   const time = (ms) => new Date(ms).toLocaleTimeString(document.documentElement.lang, { hour12: false });
 
   function age() {
-    for (const element of $$("time[data-ago]")) write(element, ago(Date.parse(element.dateTime)));
+    for (const element of $$("time[data-ago]")) write(element, ago(Date.parse(element.dateTime), element.dataset.over));
     write($("#page-age"), `${choice?.value === "0" && poller() ? words.paused : words.page} ${words.ago.replace("{}", span(Date.now() - heard))}`);
     // A connection turns amber and red by the clock alone: a dead sync cannot say that it is dead.
     for (const sign of $$("[data-sign][data-at]")) {

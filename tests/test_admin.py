@@ -32,6 +32,7 @@ for path in ("", "dashboard/connection/", "dashboard/connection/1/change/", "das
     body = page.content.decode()
     assert "sk-marker" not in body and connection.sealed_key not in body, path
     assert "user_permissions" not in body
+    assert "Batchs" not in body and "Audit entrys" not in body
 for path in ("auditentry/1/change/", "auditentry/1/delete/", "auditentry/add/", "connection/1/change/"):
     assert client.post(f"/admin/dashboard/{path}", {}).status_code == 403, path
 from django.contrib.auth.models import Group

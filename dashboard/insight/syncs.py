@@ -66,13 +66,15 @@ def hour_of(runs: list[SyncRun], now: datetime) -> Hour:
     step = 100 / MINUTES
     columns = tuple(Column(kind, f"{round(index * step, 2):g}%", *SHAPES[kind]) for index, kind in enumerate(minutes))
     requests = sum(run.requests for run in runs)
+    # What was first tried a few minutes ago has those alone to show.
+    covered = max(timedelta(minutes=1), min(SPAN, now - runs[0].began_at)) if runs else SPAN
     return Hour(
         since=now - SPAN,
         middle=now - SPAN / 2,
         until=now,
         columns=columns,
         in_words=words_of(count),
-        per_minute=requests / MINUTES if runs else None,
+        per_minute=requests / (covered / timedelta(minutes=1)) if runs else None,
         usual=quantile(cycles, 0.95),
     )
 

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from dashboard.models.batch import Batch
 
@@ -53,6 +54,9 @@ class AuditEntry(models.Model):
     target = models.CharField(max_length=600)
     detail = models.TextField(default="", blank=True)
     address = models.CharField(max_length=64, default="", blank=True)
+
+    class Meta:
+        verbose_name_plural = _("audit entries")
 
     def __str__(self) -> str:
         return f"{self.actor} {self.verb} {self.target}"

@@ -157,6 +157,7 @@ class Batch(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["remote_id", "connection"], name="one_row_a_batch")]
+        verbose_name_plural = _("batches")
         permissions = [
             ("cancel_batch", "Can cancel a batch at the vendor"),
             ("read_bodies", "Can read what requests and answers say"),

@@ -94,6 +94,17 @@ def ago(at: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def due(at: datetime) -> SafeString:
+    """The same of what is to come: "in 12 s", and "due now" rather than that it was some seconds ago."""
+    words, ahead = _("due now"), (at - timezone.now()).total_seconds()
+    said = _("in %(time)s") % {"time": duration(ahead)} if ahead > 0 else words
+    return SafeString(  # safe: times and words of ours
+        f'<time datetime="{at.isoformat()}" title="{full(timezone.localtime(at))}" data-ago'
+        f' data-over="{escape(words)}">{escape(said)}</time>'
+    )
+
+
+@register.filter
 def clock(at: datetime | None) -> SafeString | str:
     """14:06; with the days between when it is not today: 14:06 +1 d, and a date when it is further away."""
     return "" if at is None else timed(at)
@@ -111,7 +122,7 @@ def words_of(local: datetime, *, seconds: bool = False) -> str:
     if days == 0:
         return time
     if days == 1:
-        return f"{time} +1 d"
+        return _("%(time)s +1 d") % {"time": time}
     return f"{day_words(day, get_language(), day.year == today.year)} {time}"
 
 

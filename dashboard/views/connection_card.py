@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from django.db.models import Count
 from django.template.defaultfilters import truncatechars
-from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -152,9 +151,8 @@ class Card:
 
     @property
     def next_at(self) -> datetime | None:
-        """When it is synced next; None when it is paused or due already, for the tick comes within seconds."""
-        at = self.connection.next_sync_at
-        return at if at and at > timezone.now() and not self.connection.paused_at else None
+        """When it is synced next; None when it is paused or never waited."""
+        return None if self.connection.paused_at else self.connection.next_sync_at
 
     @property
     def is_frozen(self) -> bool:

@@ -64,6 +64,10 @@ class HeadersField(forms.JSONField):
     def prepare_value(self, value: Any) -> Any:
         return super().prepare_value(value) if value else ""
 
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Nothing is still nothing, or the audit would name headers that nobody touched."""
+        return bool(initial or data) and super().has_changed(initial, data)
+
 
 class ConnectionForm(Form):
     dialect = forms.ChoiceField(label=gettext_lazy("Dialect"), choices=DIALECT_CHOICES)

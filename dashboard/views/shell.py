@@ -31,6 +31,8 @@ START_TAKES = timedelta(seconds=60)
 ORDER = [Health.LOST, Health.STALE, Health.IMPORTING, Health.NEW, Health.IN_STEP, Health.PAUSED]
 # Calm where nothing is wrong: only trouble has a colour and an icon.
 DRAWN = {Health.LOST: ("failed", "st-failed"), Health.STALE: ("stale", "st-stale")}
+# Without a key the vendor is not asked, so it cannot be said that it does not answer.
+NOBODY_ASKED = {"key_lost": gettext_lazy("key lost"), "key_missing": gettext_lazy("no key")}
 PARTS = {
     "web": gettext_lazy("The web server"),
     "worker": gettext_lazy("The worker"),
@@ -118,6 +120,8 @@ def sign_of(beat: Beat, letters: str) -> Sign:
     match beat.health:
         case Health.PAUSED:
             at, words, icon = None, _("paused"), "ui-pause"
+        case Health.LOST if beat.error_kind in NOBODY_ASKED:
+            at, words = None, str(NOBODY_ASKED[beat.error_kind])
         case Health.LOST:
             since = beat.synced_at or beat.failing_since
             words = _("not answering since %(time)s") % {"time": clock_words(since)} if since else _("not answering")
@@ -187,5 +191,6 @@ def strip_of_part(part: Part, now: datetime) -> Strip | None:
     head = _("%(part)s is not running since %(time)s.") % {"part": name, "time": clock_words(since)}
     words = _("What is shown stays as it was until it is back.")
     if part.restarts:
-        words = f"{words} {_('It was restarted %(count)d times.') % {'count': part.restarts}}"
+        again = ngettext("It was restarted %(count)d time.", "It was restarted %(count)d times.", part.restarts)
+        words = f"{words} {again % {'count': part.restarts}}"
     return Strip(f"part-{part.name}", "down", "st-stalled", head, words, links=False)

@@ -49,6 +49,12 @@ def test_a_time_of_another_day_says_so() -> None:
     assert re.fullmatch(r"\d+ \w{3}( \d{4})? 12:05", tags.clock_words(noon - timedelta(days=1)))
 
 
+def test_tomorrow_is_said_in_the_language_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tags, "_", lambda words: words.replace(" d", " T"))
+    noon = timezone.localtime().replace(hour=12, minute=5)
+    assert tags.clock_words(noon + timedelta(days=1)) == "12:05 +1 T"
+
+
 def test_a_time_to_come_counts_down() -> None:
     assert ">in 59 s<" in tags.ago(timezone.now() + timedelta(seconds=59.9))
     assert ">1 min ago<" in tags.ago(timezone.now() - timedelta(seconds=61))

@@ -465,6 +465,10 @@ def test_a_broken_connection_is_named_with_its_plain_cause(desk: Client) -> None
 def test_a_dead_worker_is_said(desk: Client, prod: Connection) -> None:
     Part.objects.create(name="worker", state="restarting", since_at=timezone.now(), restarts=2)
     assert "The worker is not running" in get(desk)
+    assert "restarted 2 times." in get(desk)
+    Part.objects.update(restarts=1)
+    pulse_room._latest = None
+    assert "restarted 1 time." in get(desk)
 
 
 def test_removed_connections_can_be_filtered_by_while_they_have_batches(desk: Client, prod: Connection) -> None:

@@ -156,6 +156,11 @@ def test_a_base_url_from_the_environment_is_not_changed_here(admin: Client, prod
     assert (after.base_url, after.sealed_key, after.interval) == ("https://api.openai.com/v1", "", 60)
 
 
+def test_the_audit_names_only_what_was_touched(admin: Client, prod: Connection) -> None:
+    admin.post(f"/connections/{prod.pk}/", edited(prod, interval="60", extra_headers=""))
+    assert AuditEntry.objects.get().detail == "interval"
+
+
 def test_the_second_key_can_be_forgotten(admin: Client, prod: Connection) -> None:
     prod.set_act_key(OTHER)
     prod.save()

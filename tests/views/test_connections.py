@@ -1,5 +1,6 @@
 """The connections page: what it says of each sync, and every change that an admin can make."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -79,7 +80,8 @@ def test_numbers_come_from_rows_alone(viewer: Client, prod: Connection) -> None:
     assert "4 syncs in the last hour: 2 good, 1 slow, 1 failed" in text
     assert "<dd>14</dd>" in text
     assert "<dd>1,011</dd>" in text
-    assert "1.0 <small>/ min</small>" in text
+    # Fifteen requests in each of four minutes: an hour is not over yet.
+    assert "15.0 <small>/ min</small>" in text
     assert text.count('<rect class="bad"') == text.count('<rect class="slow"') == 1
 
 
@@ -220,6 +222,19 @@ def test_the_page_costs_the_same_whatever_it_holds(
     page(viewer)
     with django_assert_max_num_queries(11):  # type: ignore[attr-defined]
         page(viewer)
+
+
+def test_what_should_be_over_is_due_now(viewer: Client, prod: Connection) -> None:
+    assert re.search(r'next <time [^>]*data-over="due now">in \d+ s</time>', page(viewer))
+    Connection.objects.update(next_sync_at=timezone.now() - timedelta(seconds=3))
+    assert re.search(r"next <time [^>]*>due now</time>", page(viewer))
+
+
+def test_of_a_lost_key_no_strip_says_that_nobody_answers(viewer: Client, prod: Connection) -> None:
+    Connection.objects.update(synced_at=timezone.now() - timedelta(hours=2), error_kind="key_lost")
+    strip = page(viewer).partition('id="pulse"')[2].partition("</ul>")[0]
+    assert "OpenAI / prod key lost" in strip
+    assert "not answering" not in strip
 
 
 def test_a_sync_without_any_change_reaches_an_open_page(viewer: Client, prod: Connection) -> None:
