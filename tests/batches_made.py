@@ -10,7 +10,7 @@ from django.utils import timezone
 from dashboard.insight.outcome import outcome_of
 from dashboard.models import Act, Batch, Connection, Counter, Part, Reading, SyncRun, Transition
 from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Outcome, Status, place_of
-from dashboard.models.search import index_new, searchable
+from dashboard.models.search import index_new, note_facets, searchable
 from dashboard.sync import concerns
 
 ENDS = {"completed": "completed_at", "failed": "failed_at", "expired": "expired_at", "cancelled": "cancelled_at"}
@@ -74,10 +74,13 @@ def batch_made(connection: Connection, status: str = "in_progress", **columns: A
         given["metadata"] = given["metadata"] | {"owner": given["owner"]}
     given.setdefault("refresh_until", FOR_EVER if is_open else (given["finished_at"] or now) + GRACE)
     given.setdefault("place", place_of(connection.pk, given["remote_id"], int(given["ordered_at"].timestamp())))
-    given.setdefault("search_text", searchable(given["remote_id"], given["metadata"]))
+    given.setdefault(
+        "search_text", searchable(given["remote_id"], given["metadata"], given["model"], given["endpoint"])
+    )
     given.setdefault("payload", payload_of(given))
     batch = Batch.objects.create(connection=connection, status=known, is_open=is_open, **given)
     index_new(batch.pk - 1)
+    note_facets(connection.pk, [("model", batch.model), ("endpoint", batch.endpoint)])
     counter, _made = Counter.objects.get_or_create(connection=connection, status=known, outcome=batch.outcome)
     counter.batches += 1
     counter.save()

@@ -6,6 +6,7 @@ from dashboard.models.concern import Concern, Reason
 from dashboard.models.connection import Connection, Refusal, SyncRun
 from dashboard.models.error import BatchError, ErrorDay, ErrorGroup, FileKind, FileRead, RemoteFile, Result
 from dashboard.models.installation import Part, SignInLink
+from dashboard.models.search import Facet
 from dashboard.models.user import User
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Counter",
     "ErrorDay",
     "ErrorGroup",
+    "Facet",
     "FileKind",
     "FileRead",
     "Part",

@@ -25,7 +25,7 @@ from dashboard.insight.outcome import outcome_of
 from dashboard.models import Batch, Connection, Transition
 from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, place_of
 from dashboard.models.connection import raise_revision
-from dashboard.models.search import index_new, searchable
+from dashboard.models.search import index_new, note_facets, searchable
 from dashboard.sync.concerns import judge
 from dashboard.sync.files import is_news, note_ended
 
@@ -82,6 +82,7 @@ SAID = (
 OUTCOME = SAID.index("outcome")
 KEPT = ("payload", "asked_at", "revision", "unchanged_cycles", "misses", "gone_at", "judge_at")
 ONCE = ("connection_id", "remote_id", "ordered_at", "place", "first_seen_at")
+FACETS = [(field, len(ONCE) + SAID.index(field)) for field in ("model", "endpoint")]  # and where they stand in a row
 # Given in unix seconds, as vendors do. The database makes times of them: in Python that costs ten times as much.
 SECONDS = {*TIMES, "finished_at", "refresh_until", "ordered_at", "judge_at"}
 FROM_SECONDS = {"sqlite": "datetime(%s, 'unixepoch')", "postgresql": "to_timestamp(%s)"}
@@ -324,7 +325,7 @@ def columns_of(
         remote.tokens_total,
         _json(remote.errors) if remote.errors else "[]",
         _json(remote.oddities) if remote.oddities else "[]",
-        searchable(remote.remote_id, metadata),
+        searchable(remote.remote_id, metadata, remote.model[:200], remote.endpoint[:200]),
         is_open and remote.expires_at is not None and remote.expires_at < second,
     )
 
@@ -396,6 +397,8 @@ def _write(connection: Connection, news: _News) -> None:
             newest = Batch.objects.aggregate(newest=Max("pk"))["newest"] or 0
             cursor.executemany(insert, news.new)
             index_new(newest)
+        rows = [*news.new, *news.changed]
+        note_facets(connection.pk, [(field, row[at]) for field, at in FACETS for row in rows])
         changed = {change[0] for change in news.transitions} | {remote.remote_id for remote in news.readings}
         pks = _known_ids(connection, changed)
         if news.transitions:

@@ -1,8 +1,9 @@
 """The list of batches: search, filter, sort, page by key, and keep the rows on the screen fresh."""
 
 import re
-from collections import Counter as Count
-from dataclasses import dataclass, replace
+from collections import Counter as Tally
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -16,22 +17,23 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from dashboard.insight.pulse import Pulse, revisions_in
+from dashboard.insight.query import FAILED, Query, query_of
+from dashboard.insight.search import LOOKED, condition_of, find, tally
 from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch
 from dashboard.models.batch import BatchQuerySet, Outcome
-from dashboard.models.connection import Connection
-from dashboard.models.search import SHORTEST_INDEXED_WORD, Match, search
+from dashboard.models.connection import Connection, visible_connections
+from dashboard.models.search import SHORTEST_INDEXED_WORD
 from dashboard.views.batch_row import SHOWN_COLUMNS, rows_of
 from dashboard.views.shell import stale_connections
 
 PAGE = 50
-CAP = 1_000  # matches of a search are counted up to here: ten times as many take longer than the page itself
+CAP = 10_000  # matches of a search are counted up to here
 NEW_CAP = 1_000
-LONGEST_SEARCH = 500
+SORTED = 2_000  # so many matches are put into another order; of more, the list in that order is looked through
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 UNKNOWN = (Outcome.UNKNOWN, Outcome.UNCOUNTED, Outcome.NO_REQUESTS, Outcome.UNSEEN)
-FAILED = (Outcome.ALL_FAILED, Outcome.FAILED_VALIDATION, Outcome.FAILED)
 # The word in the address, what the chip says, how it is drawn, and which outcomes it stands for.
 CHIPS: tuple[tuple[str, Any, str, tuple[str, ...] | None], ...] = (
     ("", gettext_lazy("All"), "", None),
@@ -43,10 +45,9 @@ CHIPS: tuple[tuple[str, Any, str, tuple[str, ...] | None], ...] = (
     ("cancelled", gettext_lazy("Cancelled"), "cancelled", (Outcome.CANCELLED,)),
     ("unknown", gettext_lazy("Unknown"), "unknown", UNKNOWN),
 )
-OUTCOMES = {slug: outcomes for slug, _label, _state, outcomes in CHIPS}
+OUTCOMES: Mapping[str, tuple[str, ...] | None] = {slug: outcomes for slug, _label, _state, outcomes in CHIPS}
 # What the list can be sorted by, always from the greatest down and then by id.
 SORTS = {"newest": "place", "finish": "finished_at", "failed": "requests_failed"}
-WORD = re.compile(r'"([^"]+)"|(\S+)')
 CURSOR = re.compile(r"(-?\d{1,19})\.(\d{1,18})")
 LARGEST = 2**63 - 1
 
@@ -84,15 +85,15 @@ class Asked:
     sort: str = "newest"
     before: Cursor | None = None
     after: Cursor | None = None
+    query: Query = field(default_factory=Query)
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, query: QueryDict) -> Self:
+    def of(cls, query: QueryDict, names: Mapping[int, str]) -> Self:
         notes: list[str] = []
         q = query.get("q", "").replace("\0", "").strip()
-        if len(q) > LONGEST_SEARCH:
-            q = q[:LONGEST_SEARCH]
-            notes.append(_("The search was cut to its first %(count)d characters.") % {"count": LONGEST_SEARCH})
+        meant = query_of(q, names)
+        notes += meant.notes
         status, sort, connection = query.get("status", ""), query.get("sort") or "newest", query.get("connection", "")
         if status not in OUTCOMES:
             status = ""
@@ -103,7 +104,7 @@ class Asked:
         known = connection.isdecimal() and len(connection) < 19
         if connection and not known:
             notes.append(_("There is no such connection, so all are shown."))
-        asked = cls(q, status, int(connection) if known else None, sort)
+        asked = cls(q, status, int(connection) if known else None, sort, query=meant)
         return replace(
             asked,
             before=asked._cursor(query.get("before", ""), notes),
@@ -126,12 +127,9 @@ class Asked:
         return None
 
     @property
-    def words(self) -> list[str]:
-        return [quoted or word for quoted, word in WORD.findall(self.q)]
-
-    @property
     def short_words(self) -> list[str]:
-        return [word for word in self.words if len(word) < SHORTEST_INDEXED_WORD]
+        words = [term.values[0] for clause in self.query.clauses for term in clause if not term.field]
+        return [word for word in words if len(word) < SHORTEST_INDEXED_WORD]
 
     @property
     def is_filtered(self) -> bool:
@@ -149,13 +147,18 @@ class Asked:
             values["sort"] = ""
         return "?" + urlencode({name: value for name, value in values.items() if value not in ("", None)})
 
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Those of the chip; none is any."""
+        return OUTCOMES[self.status] or ()
+
     def rows(self, batches: BatchQuerySet) -> BatchQuerySet:
-        """Everything that is asked for but the words of the search, in no order yet."""
+        """Everything that is asked for but the query, in no order yet."""
         found = batches
         if self.connection is not None:
             found = found.filter(connection=self.connection)
-        if (outcomes := OUTCOMES[self.status]) is not None:
-            found = found.filter(outcome__in=outcomes)
+        if self.outcomes:
+            found = found.filter(outcome__in=self.outcomes)
         if self.sort == "finish":
             found = found.filter(finished_at__isnull=False)
         elif self.sort == "failed":
@@ -163,46 +166,16 @@ class Asked:
             found = found.filter(requests_failed__gt=RawSQL("0", []))
         return found
 
-
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """What a search found, newest first, and whether it is all."""
-
-    found: list[Match]
-    is_all: bool
-
-    def near(self, asked: Asked, hidden: frozenset[int]) -> list[int]:
-        """The ids among which the page that is asked for is found."""
-        wanted = OUTCOMES[asked.status]
-        if asked.sort != "newest":
-            # By another key the page may hold any of them.
-            return [match.pk for match in self.found if wanted is None or match.outcome in wanted]
-        below, above = asked.before.key if asked.before else None, asked.after.key if asked.after else None
-        found = [match for match in self.found if wanted is None or match.outcome in wanted]
-        if self.is_all or (below is None and above is None and len(found) > PAGE):
-            later = [match for match in found if above is not None and match.place >= above]
-            # One more than is fetched: the row that the cursor names may be among them.
-            near = later[-PAGE - 2 :] if len(later) > PAGE + 1 else found
-            near = [match for match in near if below is None or match.place <= below][: PAGE + 2]
-        else:
-            limits: dict[str, Any] = {
-                "outcomes": wanted,
-                "connection": asked.connection,
-                "limit": PAGE + 1,
-                "hidden": hidden,
-            }
-            near = search(asked.words, above=above, **limits) if asked.after else []
-            if len(near) <= PAGE:
-                near = search(asked.words, below=below, **limits)
-        return [match.pk for match in near]
-
-
-def matches_of(taken: Pulse, asked: Asked) -> Matches | None:
-    """By the text index; so many and no more, because a common word has most batches."""
-    if not asked.words:
-        return None
-    found = search(asked.words, limit=CAP + 1, connection=asked.connection, hidden=taken.dropped)
-    return Matches(found[:CAP], is_all=len(found) <= CAP)
+    def within(self, user: Any, taken: Pulse) -> Q:
+        """What narrows a search besides its query and the chip."""
+        within = Q()
+        if self.connection is not None:
+            within &= Q(connection=self.connection)
+        if (visible := visible_connections(user)) is not None:
+            within &= Q(connection__in=visible)
+        if taken.dropped:
+            within &= ~Q(connection__in=taken.dropped)
+        return within
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,39 +185,83 @@ class Page:
     batches: list[Batch]
     newer: bool
     older: bool
+    # Where looking ended before the page was full: the batches below were not looked at.
+    looked_to: Cursor | None = None
 
 
-def page_of(
-    batches: BatchQuerySet, asked: Asked, matches: Matches | None, hidden: frozenset[int] = frozenset()
-) -> Page:
+def page_of(request: HttpRequest, taken: Pulse, asked: Asked) -> Page:
     """One page by keyset: rows that share a key stand in the order of their ids, so none is lost or shown twice."""
+    rows = asked.rows(shown_to(request, taken))
+    if not asked.query:
+        return walked(rows, asked)
+    within = asked.within(request.user, taken)
+    if asked.sort == "newest":
+        return searched(rows, asked, within)
+    some = find(asked.query, within, asked.outcomes, limit=SORTED + 1)
+    if len(some.matches) <= SORTED and some.looked_to is None:
+        return walked(rows.filter(pk__in=[match.pk for match in some.matches]), asked, is_small=True)
+    return looked_through(rows, asked)
+
+
+def searched(rows: BatchQuerySet, asked: Asked, within: Q) -> Page:
+    """A page of what a query finds, newest first."""
+    if asked.after:
+        # At its own place as well: batches of one second may share it.
+        found = find(asked.query, within, asked.outcomes, limit=PAGE + 2, above=asked.after.key - 1)
+        later = [match.pk for match in found.matches if (match.place, match.pk) > (asked.after.key, asked.after.pk)]
+        if len(later) > PAGE:
+            return Page(fetched(rows.filter(pk__in=later[-PAGE:]), asked, "-place", "-pk"), newer=True, older=True)
+    before = asked.before
+    found = find(asked.query, within, asked.outcomes, limit=PAGE + 2, below=before.key + 1 if before else None)
+    pks = [match.pk for match in found.matches if before is None or (match.place, match.pk) < (before.key, before.pk)]
+    batches = fetched(rows.filter(pk__in=pks[: PAGE + 1]), asked, "-place", "-pk")
+    is_full = len(batches) > PAGE
+    looked_to = None if is_full or found.looked_to is None else Cursor(found.looked_to, 0)
+    return Page(batches[:PAGE], newer=bool(before), older=is_full, looked_to=looked_to)
+
+
+def walked(rows: BatchQuerySet, asked: Asked, *, is_small: bool = False) -> Page:
+    """A page of a list in the order of an index."""
     key = SORTS[asked.sort]
-    rows = asked.rows(batches)
-    if matches:
-        rows = rows.filter(pk__in=matches.near(asked, hidden))
     if asked.after:
         at = asked.after.value(asked.sort)
         later = rows.filter(Q(**{f"{key}__gt": at}) | Q(pk__gt=asked.after.pk), **{f"{key}__gte": at})
-        found = fetched(later, asked, key, "pk", is_small=matches is not None)
+        found = fetched(later, asked, key, "pk", is_small=is_small)
         if len(found) > PAGE:
             return Page(found[:PAGE][::-1], newer=True, older=True)
         # The top is nearer than a whole page: show the top.
     if asked.before:
-        at = asked.before.value(asked.sort)
-        rows = rows.filter(Q(**{f"{key}__lt": at}) | Q(pk__lt=asked.before.pk), **{f"{key}__lte": at})
-    found = fetched(rows, asked, f"-{key}", "-pk", is_small=matches is not None)
+        rows = below(rows, asked, asked.before)
+    found = fetched(rows, asked, f"-{key}", "-pk", is_small=is_small)
     return Page(found[:PAGE], newer=bool(asked.before), older=len(found) > PAGE)
 
 
-def fetched(rows: BatchQuerySet, asked: Asked, *order: str, is_small: bool) -> list[Batch]:
+def below(rows: BatchQuerySet, asked: Asked, cursor: Cursor) -> BatchQuerySet:
+    key, at = SORTS[asked.sort], cursor.value(asked.sort)
+    return rows.filter(Q(**{f"{key}__lt": at}) | Q(pk__lt=cursor.pk), **{f"{key}__lte": at})
+
+
+def looked_through(rows: BatchQuerySet, asked: Asked) -> Page:
+    """Of so many of the list the ones that the query holds for; paging back is a look from the top."""
+    key = SORTS[asked.sort]
+    if asked.before:
+        rows = below(rows, asked, asked.before)
+    some = rows.order_by(f"-{key}", "-pk").values("pk")[:LOOKED]
+    found = fetched(Batch.objects.filter(condition_of(asked.query), pk__in=some), asked, f"-{key}", "-pk")
+    if len(found) > PAGE:
+        return Page(found[:PAGE], newer=bool(asked.before), older=True)
+    last = rows.order_by(f"-{key}", "-pk").only(key)[LOOKED - 1 : LOOKED].first()
+    return Page(found, bool(asked.before), older=False, looked_to=Cursor.at(last, asked.sort) if last else None)
+
+
+def fetched(rows: BatchQuerySet, asked: Asked, *order: str, is_small: bool = True) -> list[Batch]:
     """The first rows in this order, one more than a page holds."""
-    outcomes = OUTCOMES[asked.status] or ()
-    if len(outcomes) > 1 and not is_small and asked.sort == "newest":
+    if len(asked.outcomes) > 1 and not is_small and asked.sort == "newest":
         # No index is in order for several outcomes, and walking the whole list for rare ones takes long: so the first
         # of each, by the index of outcomes, and then the first of those.
         firsts = [
             rows.filter(outcome=outcome).order_by(*order).values("pk")[: PAGE + 1].query.sql_with_params()
-            for outcome in outcomes
+            for outcome in asked.outcomes
         ]
         union = " UNION ALL ".join(f"SELECT * FROM ({sql}) AS of_{i}" for i, (sql, _params) in enumerate(firsts))  # noqa: S608 (Django wrote it)
         params = [param for _sql, own in firsts for param in own]
@@ -266,13 +283,11 @@ def home(_request: HttpRequest) -> HttpResponse:
 @require_GET
 def batches(request: HttpRequest) -> HttpResponse:
     taken = pulse_of(request)  # before the rows: what moves in between is asked for again
-    asked = Asked.of(request.GET)
+    asked = Asked.of(request.GET, taken.names)
     seen, ids = request.GET.get("seen"), ids_in(request.GET)
     if is_htmx(request) and seen and ids:
         return render(request, "batches/_changed.html", changed(request, taken, asked, seen, ids))
-    matches = matches_of(taken, asked)
-    page = page_of(shown_to(request, taken), asked, matches, taken.dropped)
-    context = listed(taken, asked, page, matches)
+    context = listed(request, taken, asked, page_of(request, taken, asked))
     return render(request, "batches/_refreshed.html" if is_htmx(request) else "batches/batches.html", context)
 
 
@@ -290,28 +305,31 @@ def ids_in(query: QueryDict) -> list[int]:
     return [int(word) for word in query.get("ids", "").split(",") if word.isdecimal() and len(word) < 19][: 2 * PAGE]
 
 
-def listed(taken: Pulse, asked: Asked, page: Page, matches: Matches | None) -> dict[str, Any]:
+def listed(request: HttpRequest, taken: Pulse, asked: Asked, page: Page) -> dict[str, Any]:
     """Context of the list: with the shell around it, or its live pieces alone."""
     top = Cursor.at(page.batches[0], asked.sort) if page.batches else None
     ids = [batch.pk for batch in page.batches]
-    context = common(taken, asked, matches, ids, top if asked.is_top else None)
+    context = common(request, taken, asked, ids, top if asked.is_top else None)
     if page.batches:
         if page.newer:
             context["newer"] = asked.link(after=top)
         if page.older:
             context["older"] = asked.link(before=Cursor.at(page.batches[-1], asked.sort))
+    if page.looked_to:
+        context["further"] = asked.link(before=page.looked_to)
+        context["looked"] = LOOKED
     return context | {
         "rows": rows_of(page.batches, names_of(taken), stale_connections(taken)),
-        "empty": "" if page.batches else emptiness(taken, asked),
+        "empty": "" if page.batches else "further" if page.looked_to else emptiness(taken, asked),
         "sorts": {name: asked.link(sort=name) for name in SORTS},
     }
 
 
-def common(taken: Pulse, asked: Asked, matches: Matches | None, ids: list[int], top: Cursor | None) -> dict[str, Any]:
+def common(request: HttpRequest, taken: Pulse, asked: Asked, ids: list[int], top: Cursor | None) -> dict[str, Any]:
     """What both the page and the answer to a poll show: counts, and the address of the next poll."""
     shown = ",".join(map(str, ids))
     drained = ",".join(str(pk) for pk in sorted(stale_connections(taken)))
-    counts = counts_of(taken, asked, matches)
+    counts, is_all = counts_of(request, taken, asked)
     poll = asked.link(before=asked.before, after=asked.after, seen=taken.token, ids=shown, top=top, drained=drained)
     return {
         "asked": asked,
@@ -320,22 +338,23 @@ def common(taken: Pulse, asked: Asked, matches: Matches | None, ids: list[int], 
             (slug, label, state, counts[slug], asked.link(status=slug)) for slug, label, state, _outcomes in CHIPS
         ],
         "count": counts[asked.status],
-        "capped": matches is not None and not matches.is_all,
+        "capped": not is_all,
         "removed": removed_of(taken),
         "top_url": asked.link(),
         "clear_url": asked.link(q="", status="", connection=None),
     }
 
 
-def counts_of(taken: Pulse, asked: Asked, matches: Matches | None) -> dict[str, int]:
-    """How many batches each chip stands for. The sort leaves some out, the chips do not."""
-    if matches is None:
-        return {slug: taken.count(outcomes, asked.connection) for slug, outcomes in OUTCOMES.items()}
-    seen = Count(match.outcome for match in matches.found)
-    return {
-        slug: sum(seen[outcome] for outcome in (seen if outcomes is None else outcomes))
-        for slug, outcomes in OUTCOMES.items()
-    }
+def counts_of(request: HttpRequest, taken: Pulse, asked: Asked) -> tuple[dict[str, int], bool]:
+    """How many batches each chip stands for, and whether these are all. The sort leaves some out, the chips do not."""
+    if not asked.query:
+        return {slug: taken.count(outcomes, asked.connection) for slug, outcomes in OUTCOMES.items()}, True
+    met, is_all = tally(asked.query, asked.within(request.user, taken), most=CAP)
+    return {slug: min(CAP, in_all(met, outcomes)) for slug, outcomes in OUTCOMES.items()}, is_all
+
+
+def in_all(met: Tally[str], outcomes: tuple[str, ...] | None) -> int:
+    return sum(met[outcome] for outcome in (met if outcomes is None else outcomes))
 
 
 def names_of(taken: Pulse) -> dict[int, str]:
@@ -379,8 +398,7 @@ def changed(request: HttpRequest, taken: Pulse, asked: Asked, seen: str, ids: li
     rows = shown_to(request, taken).filter(moved, pk__in=ids)
     found = list(rows.select_related("worst_error").only(*SHOWN_COLUMNS).fetch_mode(FETCH_RAISE))
     top = asked._cursor(request.GET.get("top", ""), [])
-    matches = matches_of(taken, asked)
-    return common(taken, asked, matches, ids, top) | {
+    return common(request, taken, asked, ids, top) | {
         "rows": rows_of(found, names_of(taken), stale),
         "fresh": fresh(request, taken, asked, top) if top and asked.is_top else 0,
     }
@@ -388,9 +406,8 @@ def changed(request: HttpRequest, taken: Pulse, asked: Asked, seen: str, ids: li
 
 def fresh(request: HttpRequest, taken: Pulse, asked: Asked, top: Cursor) -> int:
     """How many rows a refresh would put above the first one."""
-    if asked.words:
-        outcomes = OUTCOMES[asked.status]
-        lookups: dict[str, Any] = {"outcomes": outcomes, "connection": asked.connection, "hidden": taken.dropped}
-        return len(search(asked.words, limit=NEW_CAP, above=top.key, **lookups))
+    if asked.query:
+        within = asked.within(request.user, taken)
+        return len(find(asked.query, within, asked.outcomes, limit=NEW_CAP, above=top.key).matches)
     above = asked.rows(shown_to(request, taken)).filter(place__gt=top.key)
     return above.order_by("-place").values("pk")[:NEW_CAP].count()

@@ -129,20 +129,24 @@ def prove_search(base_url: str) -> None:
     """The text index finds a batch by what the vendor says of it, one of every page, and as many as plain LIKE."""
     import httpx
 
+    from dashboard.insight.search import find, words_query
     from dashboard.models import Batch
-    from dashboard.models.search import search
 
     answer = httpx.get(f"{base_url}/batches?limit={PAGE}", headers={"Authorization": f"Bearer {KEY}"}, trust_env=False)
     known = next(record for record in answer.json()["data"] if record["metadata"])
     words = list(known["metadata"].values())
-    found = {match.pk for match in search(words, limit=PAGE)}
+    found = {match.pk for match in find(words_query(words), limit=PAGE).matches}
     must_be(f"{words} finds it", found >= set(Batch.objects.filter(remote_id=known["id"]).values_list("pk")[0]), True)
     word = max(words, key=len)
     plainly = Batch.objects.filter(search_text__icontains=word).count()
-    must_be(f"what the index finds for {word!r}", len(search([word], limit=plainly + PAGE)), plainly)
+    must_be(f"what the index finds for {word!r}", len(find(words_query([word]), limit=plainly + PAGE).matches), plainly)
     # Pages are written one by one or a few at a time: one batch of each tells of a page that the index lacks.
     for pk, remote_id in Batch.objects.order_by("-ordered_at", "-pk").values_list("pk", "remote_id")[::PAGE]:
-        must_be(f"{remote_id} is found", pk in {match.pk for match in search([remote_id[-8:]], limit=PAGE)}, True)
+        must_be(
+            f"{remote_id} is found",
+            pk in {match.pk for match in find(words_query([remote_id[-8:]]), limit=PAGE).matches},
+            True,
+        )
 
 
 def file_floor(base_url: str, count: int) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dashboard.dialects.base import RemotePage
+from dashboard.insight.search import find, words_query
 from dashboard.models import Batch, Connection, Counter, Transition, User
-from dashboard.models.search import search
 from dashboard.simulator import KEY, World, serve
 from dashboard.sync import acts
 from dashboard.sync.absorb import absorb
@@ -83,7 +83,7 @@ def test_the_migrations_go_back_and_forth() -> None:
 
 
 def found(*words: str) -> set[int]:
-    return {match.pk for match in search(words, limit=1000)}
+    return {match.pk for match in find(words_query(words), limit=1000).matches}
 
 
 def test_search_finds_by_name_id_and_metadata_whatever_the_case(connection: Connection) -> None:

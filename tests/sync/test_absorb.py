@@ -9,9 +9,9 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dashboard.insight.search import find, words_query
 from dashboard.models import Batch, Connection, Counter, Reading, Transition
 from dashboard.models.batch import GRACE, Outcome
-from dashboard.models.search import search
 from dashboard.sync.absorb import absorb, rename
 from tests.sync.conftest import Vendor, remote
 
@@ -177,16 +177,16 @@ def test_search_finds_words_in_metadata_and_ids(connection: Connection, words: l
     metadata = {"name": "nightly-eval", "team": "search", "quarter": "q4", "lang": "日本"}
     batch = remote("batch_6920aa07000000000000000000007777d5f0", metadata=metadata)
     absorb(connection, [batch, remote("batch_other", metadata=None)], asked_at=timezone.now(), source=POLL)
-    assert bool(search(words, limit=10)) is found
+    assert bool(find(words_query(words), limit=10).matches) is found
 
 
 def test_search_follows_changed_metadata(connection: Connection) -> None:
     absorb(connection, [remote(metadata={"name": "before"})], asked_at=timezone.now(), source=POLL)
     absorb(connection, [remote(metadata={"name": "after"})], asked_at=timezone.now(), source=POLL)
-    assert not search(["before"], limit=10)
-    assert Batch.objects.get(pk=search(["after"], limit=10)[0].pk).name == "after"
+    assert not find(words_query(["before"]), limit=10).matches
+    assert Batch.objects.get(pk=find(words_query(["after"]), limit=10).matches[0].pk).name == "after"
     Batch.objects.all().delete()
-    assert not search(["after"], limit=10)
+    assert not find(words_query(["after"]), limit=10).matches
 
 
 def test_name_and_owner_follow_the_chosen_metadata_keys(connection: Connection) -> None:

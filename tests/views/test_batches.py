@@ -483,7 +483,7 @@ def test_removed_connections_can_be_filtered_by_while_they_have_batches(desk: Cl
 def test_batches_whose_ids_begin_alike_are_all_counted_and_paged(
     desk: Client, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr("dashboard.models.search.FEW_IDS", few)
+    monkeypatch.setattr("dashboard.insight.search.FEW_IDS", few)
     connection = connection_made()
     now = timezone.now()
     for i in range(120):
