@@ -15,6 +15,7 @@ from dashboard.views import (
     errors,
     health,
     sign_in,
+    suggestions,
 )
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -22,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", batches.home, name="home"),
     # /batches/
     path("batches/", batches.batches, name="batches"),
+    path("batches/suggestions/", suggestions.batch_suggestions, name="batch-suggestions"),
     path("batches/<int:pk>/", batch.batch, name="batch"),
     path("batches/<int:pk>/cancel/", batch.cancel, name="batch-cancel"),
     path("batches/<int:pk>/errors.<str:form>", batch_export.errors, name="batch-errors-export"),

@@ -38,6 +38,7 @@ DOORS = {
     "batch": Door("vic", pk="batch"),
     "batch-cancel": Door("ana", "post", "batch"),
     "attention": Door("vic"),
+    "batch-suggestions": Door("vic"),
     "batch-errors-export": Door("vic", pk="batch", more=("csv",)),
     "batch-requests": Door("vic", pk="batch"),
     "batch-requests-export": Door("vic", pk="batch", more=("jsonl",)),
