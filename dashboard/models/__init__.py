@@ -5,6 +5,7 @@ from dashboard.models.batch import Batch, Counter, Reading, Transition
 from dashboard.models.concern import Concern, Reason
 from dashboard.models.connection import Connection, Refusal, SyncRun
 from dashboard.models.error import BatchError, ErrorDay, ErrorGroup, FileKind, FileRead, RemoteFile, Result
+from dashboard.models.flow import Finished, Flow, Lasted
 from dashboard.models.installation import Part, SignInLink
 from dashboard.models.search import Facet
 from dashboard.models.user import User
@@ -22,6 +23,9 @@ __all__ = [
     "Facet",
     "FileKind",
     "FileRead",
+    "Finished",
+    "Flow",
+    "Lasted",
     "Part",
     "Reading",
     "Reason",

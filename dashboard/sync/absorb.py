@@ -25,15 +25,18 @@ from dashboard.insight.outcome import outcome_of
 from dashboard.models import Batch, Connection, Transition
 from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, place_of
 from dashboard.models.connection import raise_revision
+from dashboard.models.flow import QUARTER, Took, day_of, length_of, note_ended, note_flow, quarter_of
 from dashboard.models.search import index_new, note_facets, searchable
 from dashboard.sync.concerns import judge
-from dashboard.sync.files import is_news, note_ended
+from dashboard.sync.files import is_news
+from dashboard.sync.files import note_ended as wish_for_files
 
 Source = Transition.Source
 CLAIM_LIFE = timedelta(minutes=2)
 GRACE_SECONDS = int(GRACE.total_seconds())
 # A batch rarely carries the configured key; these are what people write instead.
 NAME_KEYS = ("name", "job_name", "title", "description")
+LATE_SECONDS = 2 * QUARTER
 LIST_PROVES_NOTHING = 3  # cycles open and unchanged in the list, after which the batch itself is asked once
 
 TIMES = (
@@ -80,6 +83,7 @@ SAID = (
     "is_overdue",
 )
 OUTCOME = SAID.index("outcome")
+ENDED = [SAID.index(column) for column in ("status", "outcome", "created_at", "finished_at", "model", "endpoint")]
 KEPT = ("payload", "asked_at", "revision", "unchanged_cycles", "misses", "gone_at", "judge_at")
 ONCE = ("connection_id", "remote_id", "ordered_at", "place", "first_seen_at")
 FACETS = [(field, len(ONCE) + SAID.index(field)) for field in ("model", "endpoint")]  # and where they stand in a row
@@ -193,7 +197,7 @@ def absorb(
         if news.new or news.changed:
             _write(connection, news)
             if news.ended:
-                note_ended(connection, news.ended)
+                wish_for_files(connection, news.ended)
         judged = bool(news.to_judge) and judge(
             connection, _known_ids(connection, news.to_judge).values(), timezone.now(), revision + 1
         )
@@ -222,6 +226,11 @@ class _News:
     tally: Tally[tuple[str, str]] = field(default_factory=Tally)
     to_judge: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)  # with errors, or files that may hold some
+    # What charts are made of: ends by quarter of an hour and outcome, and how long those took; requests that ended.
+    ends: Tally[tuple[int, str]] = field(default_factory=Tally)
+    took: Tally[Took] = field(default_factory=Tally)
+    completed: int = 0
+    failed: int = 0
 
 
 def _known_ids(connection: Connection, remote_ids: Iterable[str]) -> dict[str, int]:
@@ -243,6 +252,7 @@ def _first_sight(
 ) -> None:
     news.new.append(_row_of(connection, remote, said, revision, news))
     news.tally[said[0], said[2]] += 1
+    _count_end(said, 1, news)
     if is_news(remote, _end_of(remote), news.second, is_import=news.source == Source.IMPORT):
         news.ended.append(remote.remote_id)
     if news.source == Source.IMPORT and remote.status in TERMINAL:
@@ -250,6 +260,9 @@ def _first_sight(
         return
     news.transitions.append((remote.remote_id, "", said[0], _began(remote, said[0])))
     news.readings.append(remote)
+    if news.source != Source.IMPORT:
+        news.completed += remote.requests_completed or 0
+        news.failed += remote.requests_failed or 0
 
 
 def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: int, news: _News) -> bool:
@@ -260,7 +273,8 @@ def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: 
             Batch.objects.filter(pk=old.pk).update(asked_at=news.asked_at)
         return False
     said = columns_of(connection, remote, news.second, old=old, source=news.source)
-    changed = tuple(_said_of(old)) != said or old.gone_at is not None
+    before = tuple(_said_of(old))
+    changed = before != said or old.gone_at is not None
     news.changed.append(_row_of(connection, remote, said, revision if changed else old.revision, news))
     if not changed:
         return False
@@ -274,7 +288,23 @@ def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: 
         news.transitions.append((remote.remote_id, old.status, status, _began(remote, status)))
     if (old.status, *_counts(old)) != (status, *_counts(remote)):
         news.readings.append(remote)
+        # A vendor may count down, when a retry revives a batch: that undoes nothing that has ended.
+        news.completed += max(0, (remote.requests_completed or 0) - (old.requests_completed or 0))
+        news.failed += max(0, (remote.requests_failed or 0) - (old.requests_failed or 0))
+    if [before[at] for at in ENDED] != [said[at] for at in ENDED]:
+        _count_end(before, -1, news)
+        _count_end(said, 1, news)
     return True
+
+
+def _count_end(said: tuple[Any, ...], more: int, news: _News) -> None:
+    """Count an end for the charts, or take it back."""
+    status, outcome, created_at, finished_at, model, endpoint = (said[at] for at in ENDED)
+    if finished_at is None:
+        return
+    news.ends[quarter_of(finished_at), outcome] += more
+    if status == Status.COMPLETED and created_at is not None and created_at <= finished_at:
+        news.took[day_of(finished_at), model, endpoint, length_of(finished_at - created_at)] += more
 
 
 def columns_of(
@@ -423,6 +453,18 @@ def _write(connection: Connection, news: _News) -> None:
                 " DO UPDATE SET batches = dashboard_counter.batches + excluded.batches",
                 tally,
             )
+    note_ended(connection.pk, news.ends, news.took)
+    if news.completed or news.failed:
+        _note_flow(connection, news)
+
+
+def _note_flow(connection: Connection, news: _News) -> None:
+    """Requests that ended since we last looked, in the quarter of now; of a long absence nobody knows when in it."""
+    seen = connection.synced_at
+    if seen is not None and news.second - seen.timestamp() <= LATE_SECONDS:
+        note_flow(connection.pk, news.second, completed=news.completed, failed=news.failed)
+    else:
+        note_flow(connection.pk, news.second, late=news.completed + news.failed)
 
 
 def _insert_into_batches(from_seconds: str) -> str:

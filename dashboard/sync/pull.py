@@ -10,11 +10,14 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.db.models import F
+from django.db.models import Count, F, Sum
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from dashboard.dialects.base import VendorError
 from dashboard.models import Batch, Connection, SyncRun
+from dashboard.models.batch import FOR_EVER
+from dashboard.models.flow import note_look
 from dashboard.sync.absorb import CLAIM_LIFE, ClaimLost
 from dashboard.sync.cycle import cycle
 from dashboard.sync.importing import first_import
@@ -124,7 +127,17 @@ def _finish(connection: Connection, token: str, run: SyncRun, retry_after: float
     ):
         columns["revision"] = F("revision") + 1
     Connection.objects.filter(pk=connection.pk, claim_token=token).update(**columns)
+    if run.ending == SyncRun.Ending.GOOD:
+        _note_look(connection, now)
     run.save()
+
+
+def _note_look(connection: Connection, now: datetime) -> None:
+    """What is under way, for the charts: written also when nothing is, or a quiet hour would look like an absence."""
+    left = F("requests_total") - Coalesce("requests_completed", 0) - Coalesce("requests_failed", 0)
+    under_way = Batch.objects.open().filter(connection=connection, refresh_until=FOR_EVER)
+    sums = under_way.aggregate(batches=Count("pk"), requests=Sum(Greatest(left, 0)))
+    note_look(connection.pk, int(now.timestamp()), sums["batches"], sums["requests"] or 0)
 
 
 def cadence_of(connection: Connection, now: datetime) -> int:
