@@ -14,13 +14,14 @@ from dashboard.views import (
     error_group,
     errors,
     health,
+    overview,
     sign_in,
     suggestions,
 )
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    # For now the list; the overview takes this address.
-    path("", batches.home, name="home"),
+    path("", overview.overview, name="overview"),
+    path("charts/<str:name>.<str:form>", overview.chart, name="chart"),
     # /batches/
     path("batches/", batches.batches, name="batches"),
     path("batches/suggestions/", suggestions.batch_suggestions, name="batch-suggestions"),

@@ -33,7 +33,8 @@ class Door:
 
 
 DOORS = {
-    "home": Door("vic"),
+    "overview": Door("vic"),
+    "chart": Door("vic", more=("requests", "json")),
     "batches": Door("vic"),
     "batch": Door("vic", pk="batch"),
     "batch-cancel": Door("ana", "post", "batch"),

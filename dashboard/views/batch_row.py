@@ -6,7 +6,7 @@ from datetime import datetime
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from dashboard.insight.outcome import is_running, lost_with_connection, unseen_since
+from dashboard.insight.outcome import in_words, is_running, lost_with_connection, state_of, unseen_since
 from dashboard.models import Act, Batch, Connection, Reason
 from dashboard.models.batch import Outcome, Status
 from dashboard.templatetags.batches import clock_words, number, short_endpoint
@@ -57,6 +57,14 @@ class Row:
     second: str  # the line under the name: model and endpoint, or the first error
     is_error: bool
     has_bar: bool
+
+    @property
+    def state(self) -> str:
+        return state_of(self.batch)
+
+    @property
+    def words(self) -> str:
+        return in_words(self.batch)
 
 
 def rows_of(batches: list[Batch], names: dict[int, str], stale: dict[int, datetime | None]) -> list[Row]:

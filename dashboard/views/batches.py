@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from django.db.models import FETCH_RAISE, Q
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
@@ -272,11 +272,6 @@ def fetched(rows: BatchQuerySet, asked: Asked, *order: str, is_small: bool = Tru
 
 
 # --- Views ------------------------------------------------------------------------------------------------------------
-
-
-@require_GET
-def home(_request: HttpRequest) -> HttpResponse:
-    return redirect("batches")
 
 
 @polled

@@ -112,7 +112,7 @@ def first(request: HttpRequest) -> HttpResponse:
                 response = render(request, "sign_in/spent.html", {"has_admin": somebody_is_admin()}, status=410)
             else:
                 auth.login(request, admin, backend="dashboard.access.Roles")
-                response = redirect("home")
+                response = redirect("overview")
         else:
             response = render(request, "sign_in/first.html", {"form": form, "token": token})
     # The token stands in this page's address, so only the origin is passed on, to ourselves too. Not "no-referrer":

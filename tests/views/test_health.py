@@ -107,7 +107,7 @@ def test_what_went_wrong_is_said_with_what_to_do(
     assert b"<" not in short.content
 
 
-urlpatterns = [path("explode/", explode, name="home")]
+urlpatterns = [path("explode/", explode, name="overview")]
 handler500 = "dashboard.views.health.broken"
 
 
