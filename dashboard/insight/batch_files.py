@@ -1,14 +1,13 @@
 """The three files of a batch: what is known of each, how far its reading came, and whether its lines add up."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.insight.causes import cause_of
+from dashboard.insight.concerns import Clock
 from dashboard.insight.outcome import count
 from dashboard.models import Batch, FileKind, FileRead, RemoteFile
 
@@ -92,13 +91,13 @@ def files_of(batch: Batch) -> dict[str, BatchFile]:
     }
 
 
-def state_in_words(file: BatchFile, batch: Batch) -> list[str]:
-    """Honest sentences about one file: what is known, what is not, and what comes next."""
+def state_in_words(file: BatchFile, batch: Batch, clock: Clock) -> list[str]:
+    """Honest sentences about one file: what is known, what is not, and what comes next. `clock` writes times."""
     read = file.latest
     if not file.file_id:
         return [_("None yet: the vendor names it when the batch ends.") if batch.is_open else _("There is none.")]
     if file.is_gone:
-        return [gone_in_words(file), *read_in_words(file)]
+        return [gone_in_words(file, clock), *read_in_words(file)]
     if read is None:
         return [_("Not read yet.")]
     said = []
@@ -112,27 +111,22 @@ def state_in_words(file: BatchFile, batch: Batch) -> list[str]:
         said.append(_("Could not be read."))
     if read.state != State.READ and read.error_kind:
         said.append(cause_of(read.error_kind))
-        said += again_in_words(read)
+        said += again_in_words(read, clock)
     return said + read_in_words(file)
 
 
-def moment(at: datetime) -> str:
-    """3 Oct 14:06, in the person's own zone."""
-    return date_format(timezone.localtime(at), "j M H:i")
-
-
-def gone_in_words(file: BatchFile) -> str:
+def gone_in_words(file: BatchFile, clock: Clock) -> str:
     at = file.remote.gone_at if file.remote else None
     if at is None and file.latest:
         at = file.latest.ended_at
     if at is None:
         return _("Expired or deleted at the vendor.")
-    return _("Expired or deleted at the vendor, noticed %(date)s.") % {"date": moment(at)}
+    return _("Expired or deleted at the vendor, noticed %(time)s.") % {"time": clock(at)}
 
 
-def again_in_words(read: FileRead) -> list[str]:
+def again_in_words(read: FileRead, clock: Clock) -> list[str]:
     if read.next_try_at and read.next_try_at > timezone.now():
-        return [_("Tried again %(time)s.") % {"time": moment(read.next_try_at)}]
+        return [_("Next try %(time)s.") % {"time": clock(read.next_try_at)}]
     return [] if read.state in FileRead.OPEN else [_("It is not tried again by itself.")]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from dashboard.insight.causes import cause_of
 from dashboard.insight.outcome import count
@@ -376,7 +377,12 @@ def sentence(reason: str, evidence: Evidence, clock: Clock, span: Span) -> str:
             words = _("The vendor ended it as failed after it had started; no request completed.")
             return _joined(words, _first_words(evidence))
         case Reason.ALL_FAILED:
-            words = _("It completed, but all of its %(failed)s requests failed.") % said
+            words = ngettext(
+                "It completed, but its one request failed.",
+                "It completed, but all of its %(failed)s requests failed.",
+                evidence.get("failed") or 0,
+            )
+            words %= said
             return _joined(words, _first_words(evidence))
         case Reason.HIGH_FAILED_SHARE if evidence.get("runs"):
             return _("%(failed)s of the %(processed)s requests processed so far failed (%(share)s %%).") % said
@@ -490,7 +496,11 @@ def _expired(evidence: Evidence) -> str:
     if not evidence.get("total"):
         return _("The deadline passed before the vendor said how many requests there are.")
     if not evidence.get("done"):
-        return _("The deadline passed, and none of its %(total)s requests completed.")
+        return ngettext(
+            "The deadline passed, and its one request did not complete.",
+            "The deadline passed, and none of its %(total)s requests completed.",
+            evidence["total"],
+        )
     return _("The deadline passed with %(done)s of %(total)s requests completed; those are usable.")
 
 
@@ -511,6 +521,8 @@ def _usual(evidence: Evidence, span: Span) -> str:
     said = {"middle": span(evidence["usual"]), "most": span(evidence["usual_most"])}
     if evidence.get("status") == Status.IN_PROGRESS:
         return _("Usual here is a change every %(middle)s, nine times of ten within %(most)s.") % said
+    if said["middle"] == said["most"]:
+        return _("Usual here is %(middle)s.") % said
     return _("Usual here is %(middle)s, nine times of ten less than %(most)s.") % said
 
 

@@ -23,6 +23,7 @@ from dashboard.insight.outcome import count, in_words, is_running, state_of, uns
 from dashboard.models import Batch
 from dashboard.models.batch import Outcome
 from dashboard.models.search import ID_TAIL
+from dashboard.templatetags.visible import visible
 
 register = template.Library()
 
@@ -164,6 +165,7 @@ def left(batch: Batch) -> int | None:
 @register.filter
 def mid(name: str) -> SafeString:
     """A name that shortens in the middle: its head gives way, its tail with the date or the shard stays."""
+    name = visible(name)
     if len(name) < TAIL + 5:
         return SafeString(f"<span>{escape(name)}</span>")  # safe: escaped here
     head, tail = escape(name[:-TAIL]), escape(name[-TAIL:])
@@ -333,14 +335,14 @@ def row_of_list(row: Any) -> SafeString:
         note = f'<span class="note"{state} title="{words}">{shape}<span>{words}</span></span>'
     remote_id = escape(batch.remote_id)
     if batch.name:
-        name = escape(batch.name)
+        name = escape(visible(batch.name))
         name = (
             f'<a class="rowlink mid" href="{row.url}" title="{name}" aria-label="{name}">{mid(batch.name)}</a>'
             f'<span class="id" title="{remote_id}">{escape(short_id(batch.remote_id))}</span>'
         )
     else:
         name = f'<a class="rowlink mid mono" href="{row.url}" title="{remote_id}">{mid(batch.remote_id)}</a>'
-    second, connection, owner = escape(row.second), escape(row.connection), escape(batch.owner)
+    second, connection, owner = escape(visible(row.second)), escape(row.connection), escape(visible(batch.owner))
     return SafeString(  # safe: what a vendor wrote is escaped above
         f'<tr id="row-{batch.pk}" role="row"{' class="is-stale"' if row.stale else ""}>\n'
         f'<td class="c-status" role="cell">{status(batch)}{note}</td>\n'

@@ -17,13 +17,10 @@ from django.utils.translation import gettext as _
 from dashboard.insight.advice import advice_of
 from dashboard.insight.charts import Chart
 from dashboard.templatetags.batches import clock, clock_words, drawn, number, percent
+from dashboard.templatetags.visible import MARKS, visible
 
 register = template.Library()
 
-# Control characters as their pictures (U+2400 ...), but for the tab and the line break; those above 0x7f have none.
-VISIBLE = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {0x7F: 0x2421}
-VISIBLE |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
-DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C])
 LEAST = 1.2  # per cent; a group is never too thin to be seen
 
 
@@ -37,12 +34,7 @@ def said(text: object) -> SafeString:
 def bare(text: object) -> str:
     """The same for where no element can stand, as in an attribute or a drawing: without marks of direction."""
     words = visible(text)
-    return words if words.isprintable() else words.translate(DIRECTIONS)
-
-
-def visible(text: object) -> str:
-    words = str("" if text is None else text)
-    return words if words.isprintable() else words.translate(VISIBLE)
+    return words if words.isprintable() else words.translate(MARKS)
 
 
 @register.simple_tag

@@ -14,13 +14,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.access import READ_BODIES
+from dashboard.insight.advice import Advice, advice_of
 from dashboard.insight.batch_files import BatchFile, files_of, reckon, state_in_words
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.insight.outcome import is_running, sentences
 from dashboard.insight.pulse import revisions_in
 from dashboard.middleware import pulse_of
-from dashboard.models import Batch, BatchError, FileKind, Reading
+from dashboard.models import Batch, BatchError, ErrorGroup, FileKind, Reading
 from dashboard.templatetags.batches import clock_words, number
+from dashboard.templatetags.visible import visible
 from dashboard.views.shell import stale_connections
 
 GROUPS_SHOWN = 50
@@ -44,6 +46,7 @@ class Group:
     error: BatchError
     requests: int
     samples: list[dict[str, Any]]
+    advice: Advice
     url: str  # the group across all batches
     requests_url: str  # its requests in this batch
     copied: str
@@ -101,9 +104,10 @@ def groups_of(batch: Batch) -> list[Group]:
             error=rows[0],
             requests=sum(row.requests for row in rows),
             samples=samples_of(rows),
+            advice=advice_of(rows[0].group.retry),
             url=reverse("error-group", args=[group_id]),
             requests_url=f"{base}?{urlencode({'group': group_id})}",
-            copied=copied(rows[0]),
+            copied=copied(rows[0].group),
         )
         for group_id, rows in together.items()
     ]
@@ -121,10 +125,9 @@ def samples_of(rows: list[BatchError]) -> list[dict[str, Any]]:
     return found[:SAMPLES_SHOWN]
 
 
-def copied(error: BatchError) -> str:
+def copied(group: ErrorGroup) -> str:
     """The error in one line, for a ticket."""
-    group = error.group
-    return " ".join(str(part) for part in (group.http_status, group.code, group.message) if part)
+    return visible(" ".join(str(part) for part in (group.http_status, group.code, group.message) if part))
 
 
 def reads_of(batch: Batch, files: dict[str, BatchFile], failing: int) -> list[tuple[BatchFile, list[str]]]:
@@ -134,7 +137,7 @@ def reads_of(batch: Batch, files: dict[str, BatchFile], failing: int) -> list[tu
         wanted.append(FileKind.OUTPUT.value)
     if not files["error"].file_id and not (batch.requests_failed or failing):
         wanted.remove(FileKind.ERROR.value)
-    return [(files[kind], state_in_words(files[kind], batch)) for kind in wanted]
+    return [(files[kind], state_in_words(files[kind], batch, clock_words)) for kind in wanted]
 
 
 # --- How it went ------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch, BatchError, ErrorGroup, FileKind, FileRead, Result
 from dashboard.sync import bodies
 from dashboard.sync.acts import Busy
+from dashboard.templatetags.batches import clock_words
 from dashboard.views.batch import find, pretty
 from dashboard.views.batch_errors import has_moved, live_context, may_read_bodies, tabs_of
 from dashboard.views.batch_files import for_readers, note, why_refused
@@ -279,7 +280,7 @@ def notes_of(batch: Batch, files: dict[str, BatchFile], asked: Asked) -> list[tu
     kinds = [FileKind.ERROR.value]
     if asked.wants_succeeded or files["output"].latest:
         kinds.append(FileKind.OUTPUT.value)
-    return [(files[kind], state_in_words(files[kind], batch)) for kind in kinds]
+    return [(files[kind], state_in_words(files[kind], batch, clock_words)) for kind in kinds]
 
 
 def kept_until(batch: Batch) -> datetime | None:

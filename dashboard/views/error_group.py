@@ -20,7 +20,7 @@ from dashboard.insight.advice import advice_of
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch, BatchError, ErrorDay, ErrorGroup
-from dashboard.views.batch_errors import samples_of
+from dashboard.views.batch_errors import copied, samples_of
 from dashboard.views.batches import EPOCH, is_htmx
 
 PAGE = 50
@@ -68,6 +68,7 @@ def error_group(request: HttpRequest, pk: int) -> HttpResponse:
         "advice": advice_of(group.retry),
         "rows": [row_of(reverse("batches"), error) for error in found[:PAGE]],
         "samples": samples_of(found[:5]),
+        "copied": copied(group),
         "sums": days.filter(group=group).aggregate(requests=Sum("requests"), batches=Sum("batches")),
         "chart": trend_of(request, group),
         "outcomes": outcomes_of(found[:COLUMNS_SHOWN]),

@@ -140,7 +140,7 @@ def test_every_state_of_reading_is_said(viewer: Client, batch: Batch) -> None:
     FileRead.objects.filter(pk=read.pk).update(state="wanted", error_kind="timeout", next_try_at=soon, failures=2)
     page = get(viewer, address)
     assert "did not answer in time" in page
-    assert "Tried again" in page
+    assert "Next try " in page
     FileRead.objects.filter(pk=read.pk).update(state="failed", next_try_at=None)
     assert "It is not tried again by itself." in get(viewer, address)
     FileRead.objects.filter(pk=read.pk).update(state="reading", error_kind="", lines=12_000)
