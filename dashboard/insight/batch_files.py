@@ -139,7 +139,11 @@ def read_in_words(file: BatchFile) -> list[str]:
     if read.is_capped:
         said.append(_("Only its first %(lines)s lines were read.") % {"lines": count(read.lines)})
     elif file.kind == FileKind.INPUT:
-        said.append(_("Compared with the results.") if read.missing is not None else _("Looked up for the samples."))
+        said.append(
+            _("Compared with the results.")
+            if read.missing is not None
+            else _("Read as far as the samples of the errors were found in it.")
+        )
     elif file.latest is read:
         said.append(
             ngettext("Read: %(lines)s line.", "Read: %(lines)s lines.", read.lines) % {"lines": count(read.lines)}
@@ -167,6 +171,7 @@ class Reckoning:
     completed: int | None
     failed: int | None
     lost: int | None  # neither completed nor failed, by the vendor's counts
+    is_cut_short: bool  # by its deadline or a cancel, so that those are no riddle
     output_lines: int | None
     error_lines: int | None
     input_lines: int | None
@@ -178,7 +183,7 @@ class Reckoning:
     @property
     def is_settled(self) -> bool:
         """A comparison with the input file would name nothing, or could not be made."""
-        return not self.is_whole or (self.missing == 0 and not self.lost)
+        return not self.is_whole or (self.missing == 0 and (not self.lost or self.is_cut_short))
 
     @property
     def state(self) -> str:
@@ -205,6 +210,7 @@ def reckon(batch: Batch, files: dict[str, BatchFile]) -> Reckoning | None:
         completed=batch.requests_completed,
         failed=batch.requests_failed,
         lost=batch.unaccounted,
+        is_cut_short=batch.is_cut_short,
         output_lines=output,
         error_lines=error,
         input_lines=given,
@@ -237,7 +243,7 @@ def verdict(found: Reckoning) -> list[tuple[str, str]]:
         said.append(("bad", words % {"count": count(-found.missing)}))
     else:
         said.append(("good", _("Every request is in one of the files.")))
-    if found.lost:
+    if found.lost and not found.is_cut_short:
         words = ngettext(
             "By the vendor’s own counts %(count)s request is unaccounted for.",
             "By the vendor’s own counts %(count)s requests are unaccounted for.",

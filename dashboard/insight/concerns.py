@@ -11,6 +11,7 @@ from math import floor
 from typing import Any
 
 from django.conf import settings
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -205,7 +206,7 @@ def _first_error(batch: Batch) -> Evidence:
     if not isinstance(first, dict):
         return {}
     line, *said = (first.get(name) for name in ("line", "code", "message"))
-    words = ": ".join(str(word) for word in said if word)[:LONGEST_WORDS]
+    words = Truncator(": ".join(str(word) for word in said if word)).chars(LONGEST_WORDS)
     return {"line": line, "words": words} if words else {}
 
 

@@ -147,7 +147,7 @@ def sentences(batch: Batch) -> list[tuple[str, str]]:
         ("", _by_then(batch) if unseen_since(batch) else ""),
         ("bad", _failed(failed) if batch.outcome != Outcome.ALL_FAILED else ""),
         ("bad", _hidden(batch)),
-        ("", _unaccounted(lost)),
+        ("", _not_completed(lost) if batch.is_cut_short else _unaccounted(lost)),
         ("", _overdue(batch)),
         ("", _out_of_sight(batch)),
     ]
@@ -210,6 +210,15 @@ def _hidden(batch: Batch) -> str:
         "At least %(count)s of their answers are errors.",
         batch.worst_requests,
     ) % {"count": count(batch.worst_requests)}
+
+
+def _not_completed(rest: int) -> str:
+    """Of a batch that was cut short."""
+    if not rest:
+        return ""
+    return ngettext("%(count)s did not get to run to its end.", "%(count)s did not get to run to their end.", rest) % {
+        "count": count(rest)
+    }
 
 
 def _unaccounted(lost: int) -> str:

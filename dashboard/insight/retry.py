@@ -191,6 +191,8 @@ _NAMES: Final = _named(
             " image_content_policy_violation data_inspection_failed datainspectionfailed 1301"
         ),
         "no_such_model": "model_not_found deploymentnotfound model_decommissioned",
+        # What OpenAI finds in an input file before anything runs.
+        "invalid_request": ("invalid_json_line duplicate_custom_id missing_required_parameter invalid_url empty_file"),
         "queue_full": "token_limit_exceeded",
         "rate_limited": (
             "rate_limit_exceeded rate_limit_error rate_limit too_many_requests resource_exhausted throttling_error"

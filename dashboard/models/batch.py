@@ -198,6 +198,11 @@ class Batch(models.Model):
         return batch
 
     @property
+    def is_cut_short(self) -> bool:
+        """It expired or was cancelled: what is neither completed nor failed then is no riddle."""
+        return self.status in (Status.EXPIRED, Status.CANCELLED)
+
+    @property
     def unaccounted(self) -> int | None:
         """Requests of a finished batch that are neither completed nor failed; None while open or not known."""
         if self.is_open or not self.requests_total:

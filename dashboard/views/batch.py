@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
+from dashboard.dialects.scrub import scrub
 from dashboard.insight.causes import cause_of_act, told
 from dashboard.insight.outcome import is_running, lost_with_connection, sentences, state_of, unseen_since
 from dashboard.insight.timeline import timeline
@@ -187,7 +188,11 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         ],
         "has_tokens": has_tokens(found),
         "tags": [(key, value, search_for(value)) for key, value in sorted(found.metadata.items())],
-        "errors": [error for error in found.errors if isinstance(error, dict)][:ERRORS_SHOWN],
+        "errors": [
+            error | {"message": scrub(str(error.get("message") or ""), limit=2_000)}
+            for error in found.errors[:ERRORS_SHOWN]
+            if isinstance(error, dict)
+        ],
         "errors_left": max(0, len(found.errors) - ERRORS_SHOWN),
         "raw": raw[:RAW_SHOWN],
         "raw_left": max(0, len(raw) - RAW_SHOWN),

@@ -49,6 +49,7 @@ class Group:
     advice: Advice
     url: str  # the group across all batches
     requests_url: str  # its requests in this batch
+    has_requests: bool  # a refused input has lines, but no request of it ran
     copied: str
 
 
@@ -69,9 +70,10 @@ def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
 
 def tabs_context(batch: Batch) -> dict[str, Any]:
     """For the tabs that do not show the groups themselves."""
-    rows = BatchError.objects.filter(batch=batch).values_list("group_id", "requests")
-    groups = {group for group, _requests in rows}
-    return {"tabs": tabs_of(batch, len(groups), sum(requests for _group, requests in rows))}
+    rows = BatchError.objects.filter(batch=batch).values_list("group_id", "requests", "source")
+    groups = {group for group, _requests, _source in rows}
+    ran = sum(requests for _group, requests, source in rows if source != BatchError.Source.VALIDATION)
+    return {"tabs": tabs_of(batch, len(groups), ran)}
 
 
 def errors_context(batch: Batch) -> dict[str, Any]:
@@ -80,11 +82,11 @@ def errors_context(batch: Batch) -> dict[str, Any]:
     groups = groups_of(batch)
     failing = sum(group.requests for group in groups)
     return {
-        "tabs": tabs_of(batch, len(groups), failing),
+        "tabs": tabs_of(batch, len(groups), sum(group.requests for group in groups if group.has_requests)),
         "groups": groups[:GROUPS_SHOWN],
         "groups_left": max(0, len(groups) - GROUPS_SHOWN),
         "failing": failing,
-        "reads": reads_of(batch, files, failing),
+        "reads": reads_of(batch, files),
         "reckoning": reckon(batch, files),
         "files": files,
         "progress": progress_of(batch),
@@ -107,6 +109,7 @@ def groups_of(batch: Batch) -> list[Group]:
             advice=advice_of(rows[0].group.retry),
             url=reverse("error-group", args=[group_id]),
             requests_url=f"{base}?{urlencode({'group': group_id})}",
+            has_requests=any(row.source != BatchError.Source.VALIDATION for row in rows),
             copied=copied(rows[0].group),
         )
         for group_id, rows in together.items()
@@ -130,12 +133,12 @@ def copied(group: ErrorGroup) -> str:
     return visible(" ".join(str(part) for part in (group.http_status, group.code, group.message) if part))
 
 
-def reads_of(batch: Batch, files: dict[str, BatchFile], failing: int) -> list[tuple[BatchFile, list[str]]]:
+def reads_of(batch: Batch, files: dict[str, BatchFile]) -> list[tuple[BatchFile, list[str]]]:
     """What stands between this page and the whole truth: files that were not read, or not to their end."""
     wanted = [FileKind.ERROR.value]
     if files["output"].latest:
         wanted.append(FileKind.OUTPUT.value)
-    if not files["error"].file_id and not (batch.requests_failed or failing):
+    if not files["error"].file_id and not batch.requests_failed:
         wanted.remove(FileKind.ERROR.value)
     return [(files[kind], state_in_words(files[kind], batch, clock_words)) for kind in wanted]
 
@@ -162,7 +165,7 @@ def progress_of(batch: Batch) -> Chart | None:
         failed.append(reading.failed or 0)
         rest.append(max(0, (reading.total or 0) - done[-1] - failed[-1]))
     lost = [0] * len(rest)
-    if not batch.is_open:
+    if not batch.is_open and not batch.is_cut_short:
         # Before the end what is left was simply not run yet.
         lost[-1], rest[-1] = rest[-1], 0
     layers = [

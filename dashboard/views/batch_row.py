@@ -6,6 +6,7 @@ from datetime import datetime
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from dashboard.dialects.scrub import scrub
 from dashboard.insight.outcome import is_running, lost_with_connection, unseen_since
 from dashboard.models import Act, Batch, Connection, Reason
 from dashboard.models.batch import Outcome, Status
@@ -158,4 +159,4 @@ def first_error(batch: Batch) -> str:
     errors = batch.errors if isinstance(batch.errors, list) else []
     first = errors[0] if errors and isinstance(errors[0], dict) else {}
     line = _("line %(line)s") % {"line": first["line"]} if first.get("line") is not None else ""
-    return ": ".join(str(part) for part in (line, first.get("code"), first.get("message")) if part)[:300]
+    return scrub(": ".join(str(part) for part in (line, first.get("code"), first.get("message")) if part), limit=300)

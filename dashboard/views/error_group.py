@@ -154,7 +154,8 @@ def outcomes_of(errors: list[BatchError]) -> Chart | None:
         [
             Series("done", _("completed"), [batch.requests_completed or 0 for batch in batches.values()]),
             Series("fail", _("failed"), [batch.requests_failed or 0 for batch in batches.values()]),
-            Series("lost", _("unaccounted"), [batch.unaccounted or 0 for batch in batches.values()]),
+            Series("rest", _("not completed"), [(b.unaccounted or 0) * b.is_cut_short for b in batches.values()]),
+            Series("lost", _("unaccounted"), [(b.unaccounted or 0) * (not b.is_cut_short) for b in batches.values()]),
         ],
         hrefs=[f"{reverse('batches')}{pk}/" for pk in batches],
         wholes=[batch.requests_total or 1 for batch in batches.values()],

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
-from dashboard.insight.advice import WORTH, advice_of
+from dashboard.insight.advice import NEVER_RAN, WORTH, advice_of
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.middleware import polled, pulse_of
 from dashboard.models import BatchError, ErrorDay, ErrorGroup
@@ -138,6 +138,7 @@ class Sums:
     by_hour: dict[int, list[int]]
     batches: dict[int, int]
     worth: set[int]
+    never: set[int]
     new: set[int]
     # Those of groups that were shown already.
     trends: "dict[int, Trend]"
@@ -230,13 +231,15 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
     if known and known[0] == stamp:
         return known[1]
     groups = ErrorGroup.objects.filter(last_seen_at__gte=asked.since)
+    retries = list(groups.filter(retry__in={*WORTH, *NEVER_RAN}).values_list("pk", "retry"))
     sums = Sums(
         by_group={},
         by_day={},
         by_hour={},
         batches={},
         trends={},
-        worth=set(groups.filter(retry__in=WORTH).values_list("pk", flat=True)),
+        worth={pk for pk, retry in retries if retry in WORTH},
+        never={pk for pk, retry in retries if retry in NEVER_RAN},
         new=set(groups.filter(first_seen_at__gte=asked.since).values_list("pk", flat=True)),
     )
     if asked.is_hours:
@@ -367,6 +370,7 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
         "groups": len(chosen),
         "requests": every_request,
         "worth_requests": totals.requests(worth),
+        "never_requests": totals.requests(group for group in chosen if group in totals.sums.never),
         "new_groups": len(new),
         "newest": groups.get(new[0]) if new else None,
         "trend_days": asked.trend_days,

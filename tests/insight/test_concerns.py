@@ -59,6 +59,12 @@ def test_every_reason_has_a_shape_and_words_even_without_evidence(reason: Reason
             "Finalizing since 12:00. Usual here is 2 min, nine times of ten less than 5 min.",
         ),
         (
+            Reason.STALLED,
+            {"status": "validating", "since": NOON.isoformat(), "usual": 120, "usual_most": 120},
+            "Validating since 12:00. Usual here is 2 min.",
+        ),
+        (Reason.ALL_FAILED, {"done": 0, "failed": 1, "total": 1}, "It completed, but its one request failed."),
+        (
             Reason.HIGH_FAILED_SHARE,
             {"runs": True, "done": 788, "failed": 612, "total": 20000},
             "612 of the 1,400 requests processed so far failed (44 %).",

@@ -14,7 +14,18 @@ from django.utils import timezone
 from dashboard.models import Batch, Connection, ErrorGroup, User
 from tests.batches_made import batch_made, connection_made, counts
 from tests.cast import ClientOf
-from tests.errors_made import FILTER, LENGTH, MODEL, RATE, SERVER, Error, errors_made, everything_read, group_made
+from tests.errors_made import (
+    EXPIRED,
+    FILTER,
+    LENGTH,
+    MODEL,
+    RATE,
+    SERVER,
+    Error,
+    errors_made,
+    everything_read,
+    group_made,
+)
 
 HTMX = {"HX-Request": "true"}
 EVIL = "<img src=x onerror=alert(1)>\u202egnp.exe\x1b[31m"
@@ -71,6 +82,14 @@ def test_the_most_requests_come_first_and_add_up(desk: Client, prod: Connection)
     assert re.search(r'e-num num" role="cell">35<span class="l2">80 %', row)
     assert re.search(r'e-batches num" role="cell">2<', row)
     assert ">ana<" in row
+
+
+def test_what_never_ran_is_told_apart_from_what_failed(desk: Client, prod: Connection) -> None:
+    ended(prod, {RATE: 5, EXPIRED: 7}, days=1)
+    page = get(desk, "/errors/")
+    assert "7 never ran, because their batches expired or were cancelled first." in page
+    assert ">never ran</span>" in page.split("<bdi>batch_expired")[-1]
+    assert "never ran, because" not in get(desk, "/errors/?q=rate_limit")
 
 
 @pytest.mark.parametrize(("span", "seen"), [("24h", 1), ("7d", 2), ("14d", 3), ("30d", 4), ("nonsense", 3)])
