@@ -216,9 +216,7 @@ def _not_completed(rest: int) -> str:
     """Of a batch that was cut short."""
     if not rest:
         return ""
-    return ngettext("%(count)s did not get to run to its end.", "%(count)s did not get to run to their end.", rest) % {
-        "count": count(rest)
-    }
+    return _("%(count)s did not complete.") % {"count": count(rest)}
 
 
 def _unaccounted(lost: int) -> str:

@@ -40,6 +40,7 @@ SHOWN_COLUMNS = (
     "worst_error__http_status",
     "worst_error__code",
     "worst_error__message",
+    "worst_error__retry",
     "revision",
 )
 STOPPING = (Status.CANCELLING, Status.CANCELLED)
@@ -147,7 +148,8 @@ def has_bar(batch: Batch) -> bool:
 def worst_words(batch: Batch) -> str:
     """The error that most of its requests met: `429 rate_limit_exceeded ×3: Rate limit reached for <model> ...`."""
     group = batch.worst_error
-    if group is None:
+    # Whoever cancelled a batch knows why its requests did not run.
+    if group is None or group.retry == "cancelled":
         return ""
     times = f"×{number(batch.worst_requests)}"
     what = " ".join(str(part) for part in (group.http_status, group.code, times) if part)

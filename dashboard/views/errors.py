@@ -240,7 +240,7 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
         trends={},
         worth={pk for pk, retry in retries if retry in WORTH},
         never={pk for pk, retry in retries if retry in NEVER_RAN},
-        new=set(groups.filter(first_seen_at__gte=asked.since).values_list("pk", flat=True)),
+        new=set(new_groups(asked).values_list("pk", flat=True)),
     )
     if asked.is_hours:
         for group, hour, requests, batches in hours_of(request, asked):
@@ -257,6 +257,13 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
         _sums.clear()
     _sums[key] = stamp, sums
     return sums
+
+
+def new_groups(asked: Asked) -> QuerySet[ErrorGroup]:
+    """Those first seen in the range. While nothing older is known, nobody can tell what is new."""
+    if not ErrorGroup.objects.filter(first_seen_at__lt=asked.since).exists():
+        return ErrorGroup.objects.none()
+    return ErrorGroup.objects.filter(first_seen_at__gte=asked.since)
 
 
 class Hour(Func):
@@ -358,7 +365,9 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
     groups = ErrorGroup.objects.in_bulk({*shown, *top, *new[:1]})
     owners = owners_of(request, asked, shown)
     every_request = totals.requests(chosen)
-    said = Said(asked.since, asked.trend_days - (DAYS[asked.range] or 1), _("Of its latest batches:"), _("no owner"))
+    said = Said(
+        totals.sums.new, asked.trend_days - (DAYS[asked.range] or 1), _("Of its latest batches:"), _("no owner")
+    )
     base = reverse("errors")  # a group stands below; resolving fifty addresses takes a while
     return {
         "asked": asked,
@@ -394,7 +403,7 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
 class Said:
     """What all rows of a page have in common, worked out once."""
 
-    since: datetime
+    new: set[int]
     muted: int
     of_latest: str
     no_owner: str
@@ -414,7 +423,7 @@ def row_of(
         batches=trend.batches,
         trend=trend.days,
         muted=said.muted,
-        is_new=group.first_seen_at >= said.since,
+        is_new=group.pk in said.new,
         owners=f"{words} +{more}" if more > 0 else words,
         owners_title=f"{said.of_latest} {', '.join(f'{owner} {batches}' for owner, batches in named)}",
     )
@@ -450,7 +459,7 @@ def chart_of(
     layers = [Series(f"g{i + 1}", name_of(groups[group]), own[group]) for i, group in enumerate(top) if group in groups]
     others = [max(0, total - sum(layer.values[i] for layer in layers)) for i, total in enumerate(every)]
     if any(others):
-        layers.append(Series("rest", _("other groups"), others))
+        layers.append(Series("done", _("other groups"), others))
     return stacked(labels, layers)
 
 
@@ -460,7 +469,7 @@ def narrowed(asked: Asked) -> Q:
     if asked.retry:
         groups = groups.filter(retry__in=WORTH)
     if asked.new:
-        groups = groups.filter(first_seen_at__gte=asked.since)
+        groups = groups.filter(pk__in=new_groups(asked).values("pk"))
     return Q(group__in=groups.values("pk"))
 
 

@@ -84,6 +84,26 @@ def test_the_most_requests_come_first_and_add_up(desk: Client, prod: Connection)
     assert ">ana<" in row
 
 
+def test_nothing_is_new_while_nothing_older_is_known(desk: Client, prod: Connection) -> None:
+    ended(prod, {RATE: 5, LENGTH: 9}, days=1)
+    ErrorGroup.objects.update(first_seen_at=timezone.now() - timedelta(days=3))
+    assert ">new</span>" not in get(desk, "/errors/")
+    ended(prod, {SERVER: 2}, days=1)
+    group = ErrorGroup.objects.get(code="server_error")
+    ErrorGroup.objects.exclude(pk=group.pk).update(first_seen_at=timezone.now() - timedelta(days=40))
+    ErrorGroup.objects.filter(pk=group.pk).update(first_seen_at=timezone.now() - timedelta(days=3))
+    assert "One group is new:" in get(desk, "/errors/")
+    assert codes(get(desk, "/errors/?new=1")) == ["server_error"]
+
+
+def test_who_cancelled_a_batch_is_not_told_in_red_why_it_did_not_run(desk: Client, prod: Connection) -> None:
+    cancelled = (None, "batch_cancelled", "This request was not executed because the batch was cancelled.", "cancelled")
+    errors_made(batch_made(prod, "cancelled", name="stopped", **counts(9, 4)), {cancelled: 5})
+    page = get(desk, "/batches/")
+    assert "stopped" in page
+    assert "batch_cancelled" not in page
+
+
 def test_what_never_ran_is_told_apart_from_what_failed(desk: Client, prod: Connection) -> None:
     ended(prod, {RATE: 5, EXPIRED: 7}, days=1)
     page = get(desk, "/errors/")
