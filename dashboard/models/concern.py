@@ -46,7 +46,10 @@ class ConcernQuerySet(models.QuerySet["Concern"]):
 
 
 class Concern(models.Model):
-    """One reason for attention, from when it was noticed until it was over. `batch` is empty for a connection's own."""
+    """One reason for attention, from when it began (if not known, when it was noticed) until it was over.
+
+    `batch` is empty for a connection's own.
+    """
 
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="concerns", db_index=False)
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, null=True, related_name="concerns", db_index=False)

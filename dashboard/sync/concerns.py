@@ -22,6 +22,7 @@ from dashboard.insight.concerns import (
     Usual,
     judged,
     reasons_of_connection,
+    since_of,
 )
 from dashboard.insight.pulse import health_of
 from dashboard.models import Act, Batch, Concern, Connection, Reading, Reason, RemoteFile, Transition
@@ -162,7 +163,8 @@ def _differences(
 
 
 def _made(connection: Connection, batch: Batch | None, reason: str, evidence: Evidence, now: datetime) -> Concern:
-    return Concern(connection=connection, batch=batch, reason=reason, evidence=evidence, opened_at=now)
+    began = min(since_of(evidence) or now, now)  # a vendor's clock may be ahead
+    return Concern(connection=connection, batch=batch, reason=reason, evidence=evidence, opened_at=began)
 
 
 def _write(new: list[Concern], changed: list[Concern], over: list[Concern], now: datetime) -> None:
