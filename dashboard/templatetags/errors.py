@@ -7,7 +7,6 @@ them. So its words stand in a `<bdi>` of their own, and what cannot be seen is m
 from functools import lru_cache
 from html import escape
 from typing import Any
-from urllib.parse import urlencode
 
 from django import template
 from django.utils.safestring import SafeString, mark_safe
@@ -43,12 +42,6 @@ def bare(text: object) -> str:
 def visible(text: object) -> str:
     words = str("" if text is None else text)
     return words if words.isprintable() else words.translate(VISIBLE)
-
-
-@register.simple_tag
-def querystring_of(**values: object) -> str:
-    """A query with these values alone."""
-    return urlencode(values)
 
 
 @register.simple_tag
