@@ -29,5 +29,9 @@ WORTH = tuple(code for code in retry.RETRY_REASONS if retry.verdict_of(code) == 
 def advice_of(code: str) -> Advice:
     """For a reason of retry.py; one that is not known says to look."""
     verdict = retry.verdict_of(code)
-    words = str(_("fix the input")) if code in TO_FIX else str(TAGS[verdict])
-    return Advice(words, retry.advice(code), verdict == "yes")
+    words = TAGS[verdict]
+    if code in retry.NEVER_RAN:
+        words = _("never ran")
+    elif code in TO_FIX:
+        words = _("fix the input")
+    return Advice(str(words), retry.advice(code), verdict == "yes")

@@ -96,11 +96,13 @@ def state_in_words(file: BatchFile, batch: Batch) -> list[str]:
     """Honest sentences about one file: what is known, what is not, and what comes next."""
     read = file.latest
     if not file.file_id:
-        return [_("None yet: the vendor names it when the batch ends.") if batch.is_open else _("There is none.")]
+        if batch.is_open:
+            return [_("None yet: the vendor names it when the batch ends.")]
+        return [_("There is none."), *lost_in_words(file, batch)]
     if file.is_gone:
         return [gone_in_words(file), *read_in_words(file)]
     if read is None:
-        return [_("Not read yet.")]
+        return [_("Not read yet."), *usable_in_words(file, batch)]
     said = []
     if read.state == State.WANTED:
         said.append(_("Waiting to be read."))
@@ -113,7 +115,35 @@ def state_in_words(file: BatchFile, batch: Batch) -> list[str]:
     if read.state != State.READ and read.error_kind:
         said.append(cause_of(read.error_kind))
         said += again_in_words(read)
-    return said + read_in_words(file)
+    return said + read_in_words(file) + usable_in_words(file, batch)
+
+
+def lost_in_words(file: BatchFile, batch: Batch) -> list[str]:
+    done = batch.requests_completed
+    if file.kind != FileKind.OUTPUT or not done:
+        return []
+    words = ngettext(
+        "The vendor counts %(count)s completed request, and keeps no answer to it.",
+        "The vendor counts %(count)s completed requests, and keeps no answers to them.",
+        done,
+    )
+    return [words % {"count": count(done)}]
+
+
+def usable_in_words(file: BatchFile, batch: Batch) -> list[str]:
+    """How much of an output file is worth having: by its lines once they were read, else by the vendor's count."""
+    if file.kind != FileKind.OUTPUT or batch.is_open:
+        return []
+    if file.shown:
+        usable = file.shown.succeeded
+        return [ngettext("%(count)s usable line.", "%(count)s usable lines.", usable) % {"count": count(usable)}]
+    done = batch.requests_completed
+    if done is None:
+        return []
+    words = ngettext(
+        "%(count)s usable line by the vendor’s count.", "%(count)s usable lines by the vendor’s count.", done
+    )
+    return [words % {"count": count(done)}]
 
 
 def moment(at: datetime) -> str:

@@ -30,6 +30,8 @@ type RetryReason = Literal[
 ]
 
 RETRY_REASONS: Final[tuple[str, ...]] = get_args(RetryReason.__value__)
+# No failures: nobody tried.
+NEVER_RAN: Final = ("expired", "cancelled")
 
 ADVICE: Final[dict[str, str | Promise]] = {
     "expired": _(
