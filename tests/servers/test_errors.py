@@ -25,7 +25,7 @@ def asked_of(models: str, **changes: object) -> list[Line]:
     """One question to each of these models, with some of its body changed."""
     lines = questions(len(models.split()))
     return [
-        line | {"body": line["body"] | {"model": f"{model}/gpt-4o"} | changes}
+        {**line, "body": line["body"] | {"model": f"{model}/gpt-4o"} | changes}
         for line, model in zip(lines, models.split(), strict=True)
     ]
 
@@ -42,7 +42,7 @@ def test_every_failure_of_ogx_is_read_grouped_and_found_in_the_input(
     connection = connect(ogx)
     spoilt = [*asked_of("calm", temperature="hot"), *asked_of("calm", temperature="cold")]
     lines = [*asked_of("calm failing calm failing failing"), *spoilt]
-    lines = [line | {"custom_id": f"mine-{number}"} for number, line in enumerate(lines, 1)]
+    lines = [{**line, "custom_id": f"mine-{number}"} for number, line in enumerate(lines, 1)]
     batch = follow(connection, ogx.make(lines).id)
     # The other tests' batches are on the same server.
     reads = [read for read in read_all() if read.batch_id == batch.pk]

@@ -4,6 +4,7 @@ executes batches with a model that really refuses some."""
 import re
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.servers.test_browser import PATIENCE, Product, Shot, product, shot, sync_often, window
@@ -72,4 +73,6 @@ def test_a_failure_is_followed_from_the_list_to_the_line_of_the_input_file(
     window.get_by_role("button", name="Read the line").click()
     expect(window.locator("#line-result pre")).to_contain_text("Error code: 400")
     expect(given.locator("pre")).to_contain_text("max_tokens")
+    found = Axe().run(window)
+    assert found.violations_count == 0, found.generate_report()
     shot(f"errors-{state}-request")
