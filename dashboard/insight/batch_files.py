@@ -203,6 +203,7 @@ class Reckoning:
     completed: int | None
     failed: int | None
     lost: int | None  # neither completed nor failed, by the vendor's counts
+    never_ran: int  # of those, as the lines that were read say
     output_lines: int | None
     error_lines: int | None
     input_lines: int | None
@@ -214,7 +215,12 @@ class Reckoning:
     @property
     def is_settled(self) -> bool:
         """A comparison with the input file would name nothing, or could not be made."""
-        return not self.is_whole or (self.missing == 0 and not self.lost)
+        return not self.is_whole or (self.missing == 0 and not self.unexplained)
+
+    @property
+    def unexplained(self) -> int:
+        """Neither completed nor failed, and no line says that they never ran."""
+        return max(0, (self.lost or 0) - self.never_ran)
 
     @property
     def state(self) -> str:
@@ -241,6 +247,7 @@ def reckon(batch: Batch, files: dict[str, BatchFile]) -> Reckoning | None:
         completed=batch.requests_completed,
         failed=batch.requests_failed,
         lost=batch.unaccounted,
+        never_ran=sum(read.never_ran for read in reads),
         output_lines=output,
         error_lines=error,
         input_lines=given,
@@ -273,13 +280,16 @@ def verdict(found: Reckoning) -> list[tuple[str, str]]:
         said.append(("bad", words % {"count": count(-found.missing)}))
     else:
         said.append(("good", _("Every request is in one of the files.")))
-    if found.lost:
+    if found.lost and found.never_ran:
+        words = ngettext("%(count)s request never ran.", "%(count)s requests never ran.", found.never_ran)
+        said.append(("", words % {"count": count(found.never_ran)}))
+    if found.unexplained:
         words = ngettext(
             "By the vendor’s own counts %(count)s request is unaccounted for.",
             "By the vendor’s own counts %(count)s requests are unaccounted for.",
-            found.lost,
+            found.unexplained,
         )
-        said.append(("bad", words % {"count": count(found.lost)}))
+        said.append(("bad", words % {"count": count(found.unexplained)}))
     if found.input_lines is not None and found.total and found.is_whole and found.input_lines != found.total:
         words = _("The input file has %(lines)s lines, the vendor counts %(total)s requests.")
         said.append(("bad", words % {"lines": count(found.input_lines), "total": count(found.total)}))

@@ -14,7 +14,7 @@ from dashboard.sync.acts import Busy
 from dashboard.views.batch_files import saved_as
 from tests.batches_made import batch_made, connection_made, counts
 from tests.cast import ClientOf
-from tests.errors_made import LENGTH, RATE, errors_made, file_made, group_made, progress_made, read_made
+from tests.errors_made import EXPIRED, LENGTH, RATE, errors_made, file_made, group_made, progress_made, read_made
 
 EVIL = "<script>alert(1)</script>\u202e"
 KINDS = ("input", "output", "error")
@@ -70,6 +70,16 @@ def test_the_groups_of_a_batch_have_shares_samples_and_something_to_copy(viewer:
     assert "input line 1<" in groups
     assert f"/errors/{group_made(RATE).pk}/" in groups
     assert 'class="n">2 groups<' in page
+
+
+def test_only_what_no_line_explains_is_unaccounted_for(viewer: Client, batch: Batch) -> None:
+    Batch.objects.filter(pk=batch.pk).update(
+        status="expired", outcome="expired", requests_completed=80, requests_failed=0, requests_total=100
+    )
+    FileRead.objects.filter(pk=errors_made(batch, {EXPIRED: 15}).pk).update(never_ran=15, failed=0)
+    page = tab(viewer, batch)
+    assert "15 requests never ran." in page
+    assert "By the vendor’s own counts 5 requests are unaccounted for." in page
 
 
 def test_a_sample_leads_to_the_search_once_rows_are_not_kept(viewer: Client, batch: Batch) -> None:

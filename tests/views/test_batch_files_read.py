@@ -138,6 +138,8 @@ def test_a_batch_that_ended_early_shows_what_is_usable_and_what_never_ran(
     read_all()
     page = get(desk, address)
     assert ">never ran<" in page
+    assert f"{10 - done} requests never ran." in page
+    assert "unaccounted for" not in page, "a line says what became of each"
     assert "No failed request" not in page
     assert 'class="never"' in page
     assert 'class="fail"' not in page.split('class="groups"')[1].split("</ol>")[0]
