@@ -14,6 +14,7 @@ from dashboard.views import (
     error_group,
     errors,
     health,
+    input_line,
     sign_in,
 )
 
@@ -29,6 +30,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("batches/<int:pk>/requests.<str:form>", batch_export.requests, name="batch-requests-export"),
     path("batches/<int:pk>/requests/<str:kind>/<int:line>/", batch_requests.batch_request, name="batch-request"),
     path("batches/<int:pk>/requests/<str:kind>/<int:line>/body/", batch_requests.body, name="batch-request-body"),
+    path("batches/<int:pk>/requests/<str:kind>/<int:line>/input/", batch_requests.given, name="batch-request-input"),
+    path("batches/<int:pk>/input/<int:line>/", input_line.input_line, name="input-line"),
+    path("batches/<int:pk>/input/<int:line>/read/", input_line.read, name="input-line-read"),
     path("batches/<int:pk>/files/", batch_files.batch_files, name="batch-files"),
     path("batches/<int:pk>/files/<str:kind>/read/", batch_files.read, name="batch-file-read"),
     path("batches/<int:pk>/files/<str:kind>/preview/", batch_files.preview, name="batch-file-preview"),

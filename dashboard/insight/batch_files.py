@@ -95,11 +95,13 @@ def state_in_words(file: BatchFile, batch: Batch, clock: Clock) -> list[str]:
     """Honest sentences about one file: what is known, what is not, and what comes next. `clock` writes times."""
     read = file.latest
     if not file.file_id:
-        return [_("None yet: the vendor names it when the batch ends.") if batch.is_open else _("There is none.")]
+        if batch.is_open:
+            return [_("None yet: the vendor names it when the batch ends.")]
+        return [_("There is none."), *lost_in_words(file, batch)]
     if file.is_gone:
         return [gone_in_words(file, clock), *read_in_words(file)]
     if read is None:
-        return [_("Not read yet.")]
+        return [_("Not read yet."), *usable_in_words(file, batch)]
     said = []
     if read.state == State.WANTED:
         said.append(_("Waiting to be read."))
@@ -112,7 +114,35 @@ def state_in_words(file: BatchFile, batch: Batch, clock: Clock) -> list[str]:
     if read.state != State.READ and read.error_kind:
         said.append(cause_of(read.error_kind))
         said += again_in_words(read, clock)
-    return said + read_in_words(file)
+    return said + read_in_words(file) + usable_in_words(file, batch)
+
+
+def lost_in_words(file: BatchFile, batch: Batch) -> list[str]:
+    done = batch.requests_completed
+    if file.kind != FileKind.OUTPUT or not done:
+        return []
+    words = ngettext(
+        "The vendor counts %(count)s completed request, and keeps no answer to it.",
+        "The vendor counts %(count)s completed requests, and keeps no answers to them.",
+        done,
+    )
+    return [words % {"count": count(done)}]
+
+
+def usable_in_words(file: BatchFile, batch: Batch) -> list[str]:
+    """How much of an output file is worth having: by its lines once they were read, else by the vendor's count."""
+    if file.kind != FileKind.OUTPUT or batch.is_open:
+        return []
+    if file.shown:
+        usable = file.shown.succeeded
+        return [ngettext("%(count)s usable line.", "%(count)s usable lines.", usable) % {"count": count(usable)}]
+    done = batch.requests_completed
+    if done is None:
+        return []
+    words = ngettext(
+        "%(count)s usable line by the vendor’s count.", "%(count)s usable lines by the vendor’s count.", done
+    )
+    return [words % {"count": count(done)}]
 
 
 def gone_in_words(file: BatchFile, clock: Clock) -> str:
@@ -172,6 +202,7 @@ class Reckoning:
     failed: int | None
     lost: int | None  # neither completed nor failed, by the vendor's counts
     is_cut_short: bool  # by its deadline or a cancel, so that those are no riddle
+    never_ran: int  # of those, as the lines that were read say
     output_lines: int | None
     error_lines: int | None
     input_lines: int | None
@@ -183,7 +214,14 @@ class Reckoning:
     @property
     def is_settled(self) -> bool:
         """A comparison with the input file would name nothing, or could not be made."""
-        return not self.is_whole or (self.missing == 0 and (not self.lost or self.is_cut_short))
+        return not self.is_whole or (self.missing == 0 and not self.unexplained)
+
+    @property
+    def unexplained(self) -> int:
+        """Neither completed nor failed, and nothing says that they never ran."""
+        if self.is_cut_short and not self.never_ran:
+            return 0
+        return max(0, (self.lost or 0) - self.never_ran)
 
     @property
     def state(self) -> str:
@@ -211,6 +249,7 @@ def reckon(batch: Batch, files: dict[str, BatchFile]) -> Reckoning | None:
         failed=batch.requests_failed,
         lost=batch.unaccounted,
         is_cut_short=batch.is_cut_short,
+        never_ran=sum(read.never_ran for read in reads),
         output_lines=output,
         error_lines=error,
         input_lines=given,
@@ -243,13 +282,16 @@ def verdict(found: Reckoning) -> list[tuple[str, str]]:
         said.append(("bad", words % {"count": count(-found.missing)}))
     else:
         said.append(("good", _("Every request is in one of the files.")))
-    if found.lost and not found.is_cut_short:
+    if found.lost and found.never_ran:
+        words = ngettext("%(count)s request never ran.", "%(count)s requests never ran.", found.never_ran)
+        said.append(("", words % {"count": count(found.never_ran)}))
+    if found.unexplained:
         words = ngettext(
             "By the vendor’s own counts %(count)s request is unaccounted for.",
             "By the vendor’s own counts %(count)s requests are unaccounted for.",
-            found.lost,
+            found.unexplained,
         )
-        said.append(("bad", words % {"count": count(found.lost)}))
+        said.append(("bad", words % {"count": count(found.unexplained)}))
     if found.input_lines is not None and found.total and found.is_whole and found.input_lines != found.total:
         words = _("The input file has %(lines)s lines, the vendor counts %(total)s requests.")
         said.append(("bad", words % {"lines": count(found.input_lines), "total": count(found.total)}))

@@ -191,7 +191,7 @@ def _how_it_ended(batch: Batch, ended: datetime, found: Judgement) -> None:
             reason = Reason.HIGH_FAILED_SHARE if done else Reason.ALL_FAILED
             found.say(reason, since=ended, broken=True, first=_first_error(batch), **counts)
         case Outcome.EXPIRED if not total or done < total:
-            found.say(Reason.EXPIRED, since=ended, **counts)
+            found.say(Reason.EXPIRED, since=ended, file=batch.output_file_id, **counts)
     if batch.outcome in (Outcome.PARTIAL, Outcome.EXPIRED) and total and is_high(failed, total):
         found.say(Reason.HIGH_FAILED_SHARE, since=ended, **counts)
 
@@ -502,6 +502,8 @@ def _expired(evidence: Evidence) -> str:
             "The deadline passed, and none of its %(total)s requests completed.",
             evidence["total"],
         )
+    if not evidence.get("file"):
+        return _("The deadline passed with %(done)s of %(total)s requests completed, but the vendor names no output.")
     return _("The deadline passed with %(done)s of %(total)s requests completed; those are usable.")
 
 

@@ -96,6 +96,11 @@ def hides_errors(batch: Batch) -> bool:
     return batch.outcome == Outcome.SUCCEEDED and bool(batch.worst_requests)
 
 
+def lacks_output(batch: Batch) -> bool:
+    """Whether requests completed and yet nothing is usable: some servers throw away the output of a cancelled batch."""
+    return bool(batch.requests_completed) and not batch.output_file_id
+
+
 def in_words(batch: Batch) -> str:
     """A few words, as they stand in a row, on the batch and on a wall: "Partial, 97 of 100"."""
     if unseen_since(batch):
@@ -108,8 +113,12 @@ def in_words(batch: Batch) -> str:
             return _("Completed with errors")
         case Outcome.PARTIAL:
             return _("Partial, %(done)s of %(total)s") % {"done": count(done), "total": count(total)}
+        case Outcome.EXPIRED if total and lacks_output(batch):
+            return _("Expired, %(done)s of %(total)s done, no output") % {"done": count(done), "total": count(total)}
         case Outcome.EXPIRED if total:
             return _("Expired, %(done)s of %(total)s usable") % {"done": count(done), "total": count(total)}
+        case Outcome.CANCELLED if lacks_output(batch):
+            return _("Cancelled, %(done)s done, no output") % {"done": count(done)}
         case Outcome.CANCELLED if done is not None:
             return _("Cancelled, %(done)s usable") % {"done": count(done)}
         case Outcome.UNKNOWN:
@@ -174,6 +183,15 @@ def _main(batch: Batch) -> str:
             return _("All %(total)s requests completed.") % {"total": count(total or done)}
         case _ if not total:
             return _("It ended before the vendor said how many requests there are.")
+        case Outcome.EXPIRED if lacks_output(batch):
+            return (
+                _("The deadline passed. %(done)s of %(total)s requests completed, but the vendor names no output.")
+                % said
+            )
+        case Outcome.CANCELLED if lacks_output(batch):
+            return (
+                _("It was cancelled. %(done)s of %(total)s requests completed, but the vendor names no output.") % said
+            )
         case Outcome.EXPIRED:
             return _("The deadline passed. %(done)s of %(total)s requests completed and are usable.") % said
         case Outcome.CANCELLED:

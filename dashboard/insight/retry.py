@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -30,6 +31,8 @@ type RetryReason = Literal[
 ]
 
 RETRY_REASONS: Final[tuple[str, ...]] = get_args(RetryReason.__value__)
+# No failures: nobody tried.
+NEVER_RAN: Final = ("expired", "cancelled")
 
 ADVICE: Final[dict[str, str | Promise]] = {
     "expired": _(
@@ -97,6 +100,9 @@ def is_retryable(status: int | None, code: str, message: str, error_type: str = 
     said = message[:2_000].casefold()
     names = (code.strip().casefold(), error_type.strip().casefold())
     reason = _by_words(said) or _by_name(names, _NAMES) or _by_status(status, said) or _by_name(names, _VAGUE_NAMES)
+    if reason is None and _REFUSED_BY_SCHEMA.search(said):
+        # OGX gives such an error no status.
+        reason = "invalid_request"
     return _RETRIES[reason or "unknown"]
 
 
@@ -147,6 +153,8 @@ _STATUSES: Final[dict[int, RetryReason]] = {
     429: "rate_limited",
     499: "timed_out",
 }
+
+_REFUSED_BY_SCHEMA: Final = re.compile(r"\bvalidation errors? for \w*request")
 
 # Only words that no request could make a vendor say by accident; in this order.
 _WORDS: Final[tuple[tuple[tuple[str, ...], RetryReason], ...]] = (

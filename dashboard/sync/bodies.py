@@ -14,6 +14,7 @@ from dashboard.dialects.jsonl import lines_of
 from dashboard.models import Batch, Connection, FileKind, RemoteFile, Result
 from dashboard.sync.acts import PATIENCE, Busy
 from dashboard.sync.files import NoFile, file_id_of
+from dashboard.sync.inputs import custom_id_of
 from dashboard.sync.vendor import KeyUnavailable, open_vendor
 
 # A slow vendor must not take every thread of the web server.
@@ -99,6 +100,19 @@ def lines_of_input(batch: Batch, wanted: Collection[int]) -> dict[int, Text]:
             if not found or error.kind != "timeout":
                 raise
     return found
+
+
+def request_of(batch: Batch, custom_id: str) -> Text | None:
+    """The line of the input file with this custom_id; None when it has none. Raises NoFile, Busy, Unavailable."""
+    file_id = _file_id(batch, FileKind.INPUT)
+    with _asking(batch.connection) as vendor, vendor.open_file(file_id) as content:
+        chunks = _Patient(content.chunks)
+        for line in lines_of(chunks):
+            if custom_id_of(line.raw) == custom_id:
+                return _text(line.number, line.raw or b"", MOST_SHOWN, is_cut=False)
+    if chunks.is_cut:
+        raise Unavailable("too_large")
+    return None
 
 
 class Download:

@@ -7,7 +7,6 @@ them. So its words stand in a `<bdi>` of their own, and what cannot be seen is m
 from functools import lru_cache
 from html import escape
 from typing import Any
-from urllib.parse import urlencode
 
 from django import template
 from django.utils.safestring import SafeString, mark_safe
@@ -16,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from dashboard.insight.advice import advice_of
 from dashboard.insight.charts import Chart
+from dashboard.insight.retry import NEVER_RAN
 from dashboard.templatetags.batches import clock, clock_words, drawn, number, percent
 from dashboard.templatetags.visible import MARKS, visible
 
@@ -38,18 +38,12 @@ def bare(text: object) -> str:
 
 
 @register.simple_tag
-def querystring_of(**values: object) -> str:
-    """A query with these values alone."""
-    return urlencode(values)
-
-
-@register.simple_tag
-def share_bar(part: int, whole: int) -> SafeString:
-    """How much of all failures one group is."""
+def share_bar(part: int, whole: int, retry: str = "") -> SafeString:
+    """How much of all failures one group is; not in the colour of failures where nobody tried."""
     width = percent(min(100.0, max(LEAST, 100 * part / whole))) if part and whole else "0"
     return mark_safe(  # noqa: S308 (numbers)
         '<svg class="sharebar" aria-hidden="true"><rect class="rest" width="100%" y="2" height="4" rx="1"/>'
-        f'<rect class="fail" width="{width}" height="8" rx="1"/></svg>'
+        f'<rect class="{"never" if retry in NEVER_RAN else "fail"}" width="{width}" height="8" rx="1"/></svg>'
     )
 
 
@@ -121,7 +115,7 @@ def row_of_errors(row: Any) -> SafeString:
         f'<tr role="row">\n<td class="e-code mono" role="cell">{group.http_status or "—"}</td>\n'
         f'<td class="e-what" role="cell"><a class="rowlink mono" href="{row.url}">{code}</a>{new}'
         f'<span class="l2" title="{escape(bare(group.message))}">{said(group.message)}</span></td>\n'
-        f'<td class="e-share" role="cell">{share_bar(row.requests, row.every)}</td>\n'
+        f'<td class="e-share" role="cell">{share_bar(row.requests, row.every, group.retry)}</td>\n'
         f'<td class="e-num num" role="cell">{number(row.requests)}'
         f'<span class="l2">{escape(share(row.requests, row.every))}</span></td>\n'
         f'<td class="e-batches num" role="cell">{number(row.batches)}<span class="unit"> {batches}</span></td>\n'

@@ -1,7 +1,7 @@
 """The tabs of a batch, and what the first one shows: what its failures come down to, and whether it adds up."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -99,6 +99,7 @@ def groups_of(batch: Batch) -> list[Group]:
     rows = BatchError.objects.filter(batch=batch).select_related("group").order_by("-requests", "pk")
     together: dict[int, list[BatchError]] = {}
     for row in rows:
+        row.batch = batch
         together.setdefault(row.group_id, []).append(row)
     base = reverse("batch-requests", args=[batch.pk])
     groups = [
@@ -118,14 +119,37 @@ def groups_of(batch: Batch) -> list[Group]:
 
 
 def samples_of(rows: list[BatchError]) -> list[dict[str, Any]]:
-    """A few failing requests. What another version or a broken file left there is passed over."""
+    """A few failing requests, each with where it leads. What another version or a broken file left there is passed
+    over."""
     found = [
-        {"kind": "" if row.source == BatchError.Source.VALIDATION else row.source} | sample
+        sample | {"input_line": number_in(sample, "input_line"), "url": url_of_sample(row, sample)}
         for row in rows
         for sample in (row.samples if isinstance(row.samples, list) else [])
         if isinstance(sample, dict)
     ]
     return found[:SAMPLES_SHOWN]
+
+
+def url_of_sample(error: BatchError, sample: dict[str, Any]) -> str:
+    """The page of the request; that of the input line where no request was run; the search where rows are not kept."""
+    base, line, given = error.batch_id, number_in(sample, "line"), number_in(sample, "input_line")
+    if error.source == BatchError.Source.VALIDATION:
+        return reverse("input-line", args=[base, given]) if given else ""
+    until = kept_until(error.batch)
+    if line and (until is None or until > timezone.now()):
+        return reverse("batch-request", args=[base, error.source, line])
+    return f"{reverse('batch-requests', args=[base])}?{urlencode({'q': sample.get('custom_id', '')})}"
+
+
+def number_in(sample: dict[str, Any], name: str) -> int | None:
+    """The number of a line; None for what is none."""
+    value = sample.get(name)
+    return value if type(value) is int and value > 0 else None
+
+
+def kept_until(batch: Batch) -> datetime | None:
+    """When the rows of failing requests are thrown away; their groups and counts stay."""
+    return batch.finished_at + timedelta(days=settings.RESULT_DAYS) if batch.finished_at else None
 
 
 def copied(group: ErrorGroup) -> str:

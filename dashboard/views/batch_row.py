@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from dashboard.dialects.scrub import scrub
 from dashboard.insight.outcome import is_running, lost_with_connection, unseen_since
+from dashboard.insight.retry import NEVER_RAN
 from dashboard.models import Act, Batch, Connection, Reason
 from dashboard.models.batch import Outcome, Status
 from dashboard.templatetags.batches import clock_words, number, short_endpoint
@@ -36,6 +37,7 @@ SHOWN_COLUMNS = (
     "gone_at",
     "errors",
     "worst_requests",
+    "output_file_id",
     # By a join: those of all rows cost no query of their own.
     "worst_error__http_status",
     "worst_error__code",
@@ -129,7 +131,7 @@ def row_of(
         note=note,
         note_state=note_state,
         second=error or " · ".join(filter(None, [batch.model, short_endpoint(batch.endpoint)])),
-        is_error=bool(error),
+        is_error=bool(error) and (bool(batch.errors) or not mostly_never_ran(batch)),
         has_bar=has_bar(batch),
     )
 
@@ -152,8 +154,15 @@ def worst_words(batch: Batch) -> str:
     if group is None or group.retry == "cancelled":
         return ""
     times = f"×{number(batch.worst_requests)}"
+    if mostly_never_ran(batch):
+        return _("%(count)s never ran: %(why)s") % {"count": number(batch.worst_requests), "why": group.message}
     what = " ".join(str(part) for part in (group.http_status, group.code, times) if part)
     return ": ".join(part for part in (what, group.message) if part)[:300]
+
+
+def mostly_never_ran(batch: Batch) -> bool:
+    """Whether what is said of it is no error: nobody tried those requests."""
+    return batch.worst_error is not None and batch.worst_error.retry in NEVER_RAN
 
 
 def first_error(batch: Batch) -> str:

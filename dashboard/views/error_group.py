@@ -36,7 +36,7 @@ SHOWN_COLUMNS = (
     "batch_id", "group_id", "source", "requests", "samples", "at", "connection__name", "batch__name",
     "batch__remote_id", "batch__owner", "batch__status", "batch__raw_status", "batch__outcome", "batch__gone_at",
     "batch__is_open", "batch__requests_total", "batch__requests_completed", "batch__requests_failed",
-    "batch__worst_requests", "batch__finished_at", "batch__ordered_at",
+    "batch__worst_requests", "batch__finished_at", "batch__ordered_at", "batch__output_file_id",
 )  # fmt: skip
 
 

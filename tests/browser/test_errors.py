@@ -118,6 +118,8 @@ def test_no_page_breaks_a_rule_of_axe_or_scrolls_sideways(opened: Opened, ana: U
     pages += [f"/batches/{made['partial'].pk}/{tab}" for tab in ("requests/", "requests/?outcome=succeeded", "files/")]
     pages += [f"/batches/{made['partial'].pk}/requests/error/1/", f"/batches/{made['unread'].pk}/requests/"]
     pages += [f"/batches/{made['gone_file'].pk}/{tab}" for tab in ("requests/", "files/")]
+    pages += [f"/batches/{made['expired'].pk}/{tab}" for tab in ("", "requests/", "files/", "requests/error/1/")]
+    pages += [f"/batches/{made['invalid'].pk}/input/212/"]
     for path in pages:
         page = opened(ana, path, width=width, theme=theme)
         found = Axe().run(page)

@@ -24,8 +24,14 @@ from .test_reading import JSON
 GOOD, BAD, NEVER = "succeeded", "failed", "never_ran"
 INVALID = "invalid_request_error"
 
-# Each file with where its shape is from, and what its lines mean. Ids, names and texts are made up.
+# Each file with where its shape is from, and what its lines mean. Ids, names and texts are made up, unless recorded.
 FILES: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    # As aimock 1.43.0 wrote them; tests/insight/test_recorded_lines.py says into which groups they go.
+    "aimock/errors": (
+        "s" * 3,
+        [{"status": None, "code": "mock_failure", "custom_id": f"question-{n}"} for n in (1, 2, 3)],
+    ),
+    "aimock/output": ("ffff", [{"ended": GOOD, "status": 200, "tokens_total": 2}] * 4),
     # The bodies that FastAPI makes of a refusal, which AIBrix answers with, in OpenAI's envelope.
     "aibrix/errors": (
         "s",
@@ -152,6 +158,12 @@ FILES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     ),
     # OGX's source: the answer is a JSON text.
     "ogx/output": ("f", [{"ended": GOOD, "status": 200, "model": "tiny/gpt-4o", "tokens_total": 10}]),
+    # As OGX 1.5.0 wrote them, with llmock behind it.
+    "ogx/recorded_errors": (
+        "s" * 13,
+        [{"status": status, "type": "request_failed"} for status in (400, 400, 400, 429, 429, 500, *[None] * 7)],
+    ),
+    "ogx/recorded_output": ("ff", [{"ended": GOOD, "status": 200, "model": "calm/gpt-4o", "tokens_total": 11}] * 2),
     # OpenAI's guide (expired), openai-openapi#302 (max_tokens), its forum (status_code 0), its error reference.
     "openai/errors": (
         "ffffffsfs",

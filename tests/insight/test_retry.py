@@ -55,7 +55,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "expired": (YES, "expired"),
     "cancelled": (YES, "cancelled"),
     "not for this endpoint": (NO, "invalid_request"),
-    "pydantic, number": ("unknown", "unknown"),
+    "pydantic, number": (NO, "invalid_request"),
+    "pydantic, text": (NO, "invalid_request"),
 }
 
 

@@ -66,7 +66,8 @@ def test_the_groups_of_a_batch_have_shares_samples_and_something_to_copy(viewer:
     assert "67 %" in groups
     assert "33 %" in groups
     assert 'data-copy-text="429 rate_limit_exceeded Rate limit' in groups
-    assert f"/batches/{batch.pk}/requests/?q=judge-0001" in groups
+    assert f"/batches/{batch.pk}/requests/error/1/" in groups
+    assert "input line 1<" in groups
     assert f"/errors/{group_made(RATE).pk}/" in groups
     assert 'class="n">2 groups<' in page
 
@@ -74,7 +75,7 @@ def test_the_groups_of_a_batch_have_shares_samples_and_something_to_copy(viewer:
 def test_a_group_says_where_in_the_input_whether_to_retry_and_since_when(viewer: Client, batch: Batch) -> None:
     errors_made(batch, {LENGTH: 1, RATE: 2})
     groups = tab(viewer, batch).split('class="groups"')[1].split("</ol>")[0]
-    assert "line 2 of the input" in groups
+    assert "input line 2" in groups
     assert "Sent again later, it can succeed." in groups
     assert "It fails again until it is shorter." in groups
     assert groups.count("Seen in any batch since") == 2
@@ -118,9 +119,29 @@ def test_the_list_of_missing_requests_says_whether_it_is_all(viewer: Client, bat
     assert "<summary>Which ones, the first</summary>" in tab(viewer, batch)
 
 
+def test_only_what_no_line_explains_is_unaccounted_for(viewer: Client, batch: Batch) -> None:
+    Batch.objects.filter(pk=batch.pk).update(
+        status="expired", outcome="expired", requests_completed=80, requests_failed=0, requests_total=100
+    )
+    FileRead.objects.filter(pk=errors_made(batch, {EXPIRED: 15}).pk).update(never_ran=15, failed=0)
+    page = tab(viewer, batch)
+    assert "15 requests never ran." in page
+    assert "By the vendor’s own counts 5 requests are unaccounted for." in page
+
+
+def test_a_sample_leads_to_the_search_once_rows_are_not_kept(viewer: Client, batch: Batch) -> None:
+    errors_made(batch, {RATE: 2})
+    Batch.objects.filter(pk=batch.pk).update(finished_at=timezone.now() - timedelta(days=31))
+    groups = tab(viewer, batch).split('class="groups"')[1].split("</ol>")[0]
+    assert f"/batches/{batch.pk}/requests/?q=judge-0001" in groups
+    assert "/requests/error/" not in groups
+
+
 def test_samples_of_any_shape_are_no_reason_to_fail(viewer: Client, batch: Batch) -> None:
     errors_made(batch, {RATE: 2})
-    shapes: list[object] = [[], {}, ["text", 3, None], [{"words": EVIL, "custom_id": EVIL, "line": EVIL}], [{}]]
+    shapes: list[object] = [[], {}, ["text", 3, None], [dict.fromkeys(("words", "custom_id", "line"), EVIL)]]
+    shapes += [[{}], [{"input_line": EVIL, "custom_id": EVIL}], [{"line": -1, "input_line": True, "custom_id": 7}]]
+    shapes += [[{}], [{"line": -1, "input_line": True, "custom_id": 7}]]
     for samples in shapes:
         batch.request_errors.update(samples=samples)
         assert "<script>alert" not in tab(viewer, batch)
