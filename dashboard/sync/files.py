@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, Value, When
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, Value, When, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from dashboard.dialects.base import RemoteBatch
 from dashboard.models import Batch, Connection, FileKind, FileRead, Result
 from dashboard.models.batch import TERMINAL, Status
-from dashboard.models.connection import raise_revision
+from dashboard.models.connection import ConnectionQuerySet, raise_revision
 from dashboard.sync.grouping import note_validation
 
 State = FileRead.State
@@ -166,21 +167,35 @@ def begin_again(read: FileRead, **columns: object) -> None:
 def due_reads(now: datetime, connection_id: int | None = None) -> list[int]:
     """The next read of each connection that has one due and none under way: what people ask for first, then the batch
     that ended last."""
-    at_work = FileRead.objects.open().filter(claim_until__gt=now, batch__connection=OuterRef("batch__connection"))
-    due = FileRead.objects.due(now).filter(batch__connection__in=Connection.objects.kept().filter(paused_at=None))
+    # Asked for by itself: beside each of ten thousand wishes it would be worked out ten thousand times.
+    at_work = FileRead.objects.open().filter(claim_until__gt=now).values_list("batch__connection", flat=True)
+    askable = readable(now).exclude(pk__in=list(at_work))
     if connection_id is not None:
-        due = due.filter(batch__connection=connection_id)
+        askable = askable.filter(pk=connection_id)
+    due = FileRead.objects.due(now).filter(batch__connection__in=list(askable.values_list("pk", flat=True)))
+    # What nobody waits for is left until the connection's own sync is well again.
+    due = due.filter(Q(batch__connection__failures=0) | ~Q(asked_by=""))
     order = Case(
-        When(kind=FileKind.INPUT, then=Value(2)),  # it is compared with the others
-        When(asked_by="", then=Value(1)),
-        default=Value(0),
+        When(~Q(asked_by="") & ~Q(kind=FileKind.INPUT), then=Value(0)),
+        When(~Q(asked_by=""), then=Value(1)),  # it is compared with the others
+        When(~Q(kind=FileKind.INPUT), then=Value(2)),
+        default=Value(3),
         output_field=IntegerField(),
     )
-    first: dict[int, int] = {}
-    found = due.filter(~Exists(at_work)).order_by(order, "-batch__finished_at", "pk")
-    for pk, of_connection in found.values_list("pk", "batch__connection"):
-        first.setdefault(of_connection, pk)
-    return list(first.values())
+    turn = Window(
+        RowNumber(),
+        partition_by=[F("batch__connection")],
+        order_by=[order, F("batch__finished_at").desc(nulls_last=True), F("pk")],
+    )
+    return list(due.annotate(turn=turn).filter(turn=1).order_by("pk").values_list("pk", flat=True))
+
+
+def readable(now: datetime) -> ConnectionQuerySet:
+    """The connections whose files may be asked for now."""
+    return Connection.objects.kept().filter(
+        Q(reads_wait_until=None) | Q(reads_wait_until__lte=now),
+        paused_at=None,
+    )
 
 
 def claim(read_id: int, now: datetime | None = None) -> str:
@@ -191,8 +206,7 @@ def claim(read_id: int, now: datetime | None = None) -> str:
         return ""
     with transaction.atomic():
         # Two messages for one connection must not both find it free.
-        kept = Connection.objects.kept().filter(pk=read.batch.connection_id, paused_at=None)
-        if not kept.select_for_update().exists():
+        if not readable(now).filter(pk=read.batch.connection_id).select_for_update().exists():
             return ""
         others = FileRead.objects.open().filter(batch__connection=read.batch.connection_id, claim_until__gt=now)
         if others.exclude(pk=read_id).exists():

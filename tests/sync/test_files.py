@@ -1,5 +1,6 @@
 """Which files are wished for, and what people may ask."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -55,6 +56,40 @@ def test_what_is_worth_reading(db: None, status: str, columns: dict[str, object]
 def test_what_the_error_file_does_not_explain(db: None, read: dict[str, int], wanted: list[str]) -> None:
     batch = batch_made(connection_made(), "completed", **BOTH, **counts(10, 7, 3))
     assert wanted_files(batch, FileRead(batch=batch, **read)) == wanted
+
+
+def test_thousands_of_wishes_are_looked_through_at_once(connection: Connection) -> None:
+    made = [batch_made(connection, "completed", **BOTH, **counts(10, 7, 3)) for _ in range(40)]
+    wishes = [
+        FileRead(batch=made[n % 40], kind="error", file_id="f", state="read", wanted_at=timezone.now())
+        for n in range(3_000)
+    ]
+    FileRead.objects.bulk_create(wishes)
+    with pytest.MonkeyPatch.context() as patch:
+        # What one batch may have open is one of a kind; here it is only about the number.
+        patch.setattr(FileRead, "OPEN", ("read",))
+        began = time.perf_counter()
+        assert len(files.due_reads(timezone.now())) == 1
+        assert time.perf_counter() - began < 0.5, "no wish is compared with every other"
+
+
+def test_what_people_ask_for_comes_before_what_nobody_waits_for(connection: Connection) -> None:
+    now = timezone.now()
+    wishes = [
+        ("error", "", 1, "third"),
+        ("error", "", 9, "fourth"),
+        ("input", "", 1, "last"),
+        ("input", "ana", 9, "second"),
+        ("output", "ana", 9, "first"),
+    ]
+    for kind, who, days, place in wishes:
+        batch = batch_made(connection, "completed", finished_at=now - timedelta(days=days))
+        FileRead.objects.create(batch=batch, kind=kind, asked_by=who, wanted_at=now, file_id=place)
+    order = []
+    while due := files.due_reads(now):
+        order.append(FileRead.objects.get(pk=due[0]).file_id)
+        FileRead.objects.filter(pk=due[0]).update(state="read")
+    assert order == ["first", "second", "third", "fourth", "last"]
 
 
 def ended(remote_id: str, days_ago: float, **fields: object) -> dict[str, object]:

@@ -32,6 +32,7 @@ def read_all(**columns: object) -> list[FileRead]:
     done: list[FileRead] = []
     while True:
         FileRead.objects.open().update(next_try_at=None, **columns)
+        Connection.objects.update(reads_wait_until=None)
         due = files.due_reads(timezone.now())
         if not due or len(done) > 30:
             return done
@@ -361,44 +362,6 @@ def test_a_file_that_became_another_one_is_read_from_the_start(vendor: Vendor, m
     assert Result.objects.count() == 7
 
 
-def test_it_is_tried_some_times_and_then_given_up_with_the_reason(vendor: Vendor) -> None:
-    batch = vendor.finished("fail-1")
-    vendor.world.faults.add("server_error", 503, only="content")
-    reads = read_all()
-    assert [read.state for read in reads] == ["reading"] * 5 + ["failed"]
-    assert (reads[-1].error_kind, reads[-1].failures) == ("server_error", 6)
-    assert "The server had an error" in reads[-1].error_words
-    assert not files.due_reads(timezone.now() + timedelta(days=1))
-    vendor.world.faults.clear()
-    files.ask(batch, "error", "ana")
-    assert read_all()[0].state == "read"
-
-
-def test_a_vendor_that_asks_to_wait_is_given_the_time(vendor: Vendor) -> None:
-    vendor.finished("fail-1")
-    vendor.world.faults.add("rate_limit", 300, only="content")
-    read = read_file(files.due_reads(timezone.now())[0])
-    assert read
-    assert read.next_try_at
-    assert timedelta(seconds=250) < read.next_try_at - timezone.now() < timedelta(seconds=301)
-
-
-def test_a_key_that_is_rejected_is_the_connections_matter(vendor: Vendor) -> None:
-    vendor.finished("fail-1")
-    vendor.world.faults.add("unauthorized")
-    assert {read.state for read in read_all()} == {"reading"}
-    FileRead.objects.update(wanted_at=timezone.now() - timedelta(hours=25))
-    assert read_all()[-1].state == "failed"
-
-
-def test_a_defect_of_ours_leaves_nothing_claimed(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
-    vendor.finished("fail-1")
-    monkeypatch.setattr(reading, "met_in", lambda read: 1 / 0)
-    [read] = read_all()
-    assert (read.state, read.error_kind, read.claim_token) == ("failed", "defect", "")
-    assert not Result.objects.exists()
-
-
 def test_two_workers_do_not_read_one_file(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "BLOCK", 2)
     vendor.finished(*(f"fail-{n}" for n in range(20)))
@@ -432,14 +395,6 @@ def test_a_worker_that_stops_keeps_the_place(vendor: Vendor, monkeypatch: pytest
     assert (read.state, read.lines, read.claim_until) == ("reading", 10, None)
     [again] = [read for read in read_all() if read.kind == "error"]
     assert again.failed == 95
-
-
-def test_no_key_is_no_reason_to_give_up(vendor: Vendor) -> None:
-    vendor.finished("fail-1")
-    Connection.objects.update(sealed_key="gAAAAA-not-ours")
-    read = read_file(files.due_reads(timezone.now())[0])
-    assert read
-    assert (read.state, read.error_kind) == ("reading", "key_lost")
 
 
 def test_a_file_in_gzip_of_several_members(vendor: Vendor) -> None:
