@@ -231,10 +231,11 @@ def drop_results(which: Q, most: int = 10_000_000) -> int:
     """Delete results a few thousand at a time, so that nobody waits for long; how many that were."""
     dropped = 0
     while dropped < most:
-        pks = list(Result.objects.filter(which).values_list("pk", flat=True)[:ROWS_AT_ONCE])
+        at_once = min(ROWS_AT_ONCE, most - dropped)
+        pks = list(Result.objects.filter(which).values_list("pk", flat=True)[:at_once])
         Result.objects.filter(pk__in=pks).delete()
         dropped += len(pks)
-        if len(pks) < ROWS_AT_ONCE:
+        if len(pks) < at_once:
             break
     return dropped
 

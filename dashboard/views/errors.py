@@ -192,13 +192,19 @@ class Row:
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
 
+def kept[Rows: (QuerySet[ErrorDay], QuerySet[BatchError])](request: HttpRequest, rows: Rows) -> Rows:
+    """Without what is being deleted with its connection."""
+    dropped = pulse_of(request).dropped
+    return rows.exclude(connection__in=dropped) if dropped else rows
+
+
 def days_of(request: HttpRequest, asked: Asked) -> QuerySet[ErrorDay]:
-    rows = ErrorDay.objects.visible_to(request.user)
+    rows = kept(request, ErrorDay.objects.visible_to(request.user))
     return rows if asked.connection is None else rows.filter(connection=asked.connection)
 
 
 def errors_of(request: HttpRequest, asked: Asked) -> QuerySet[BatchError]:
-    rows = BatchError.objects.visible_to(request.user)
+    rows = kept(request, BatchError.objects.visible_to(request.user))
     return rows if asked.connection is None else rows.filter(connection=asked.connection)
 
 
@@ -213,8 +219,9 @@ def totals_of(request: HttpRequest, asked: Asked) -> Totals:
 
 type Stamp = tuple[int | None, int]
 
-# By what one may see, range and connection: what was summed up, and what of the roll-up it was made of.
-_sums: dict[tuple[Visible, datetime, int | None], tuple[Stamp, Sums]] = {}
+# By what one may see and what is being dropped, range and connection: what was summed up, and what of the roll-up it
+# was made of.
+_sums: dict[tuple[Visible, frozenset[int], datetime, int | None], tuple[Stamp, Sums]] = {}
 
 
 def sums_of(request: HttpRequest, asked: Asked) -> Sums:
@@ -225,7 +232,7 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
     # Apart, because both are quick and the two in one query are not.
     last = ErrorDay.objects.order_by("-pk").values_list("pk", flat=True).first()
     stamp = last, ErrorDay.objects.count()
-    key = (visible_connections(request.user), asked.since, asked.connection)
+    key = (visible_connections(request.user), pulse_of(request).dropped, asked.since, asked.connection)
     known = _sums.get(key)
     if known and known[0] == stamp:
         return known[1]
