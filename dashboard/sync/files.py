@@ -5,7 +5,7 @@ for by absorb, in the transaction that brought the batch; any other when somebod
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -14,10 +14,10 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from dashboard.dialects.base import RemoteBatch
-from dashboard.models import Batch, Connection, FileKind, FileRead, Result
+from dashboard.models import Batch, BatchError, Connection, FileKind, FileRead, Result
 from dashboard.models.batch import TERMINAL, Status
 from dashboard.models.connection import ConnectionQuerySet, raise_revision
-from dashboard.sync.grouping import note_validation
+from dashboard.sync.grouping import note_validation, publish_errors
 
 State = FileRead.State
 CLAIM_LIFE = timedelta(minutes=2)
@@ -25,6 +25,8 @@ CLAIM_LIFE = timedelta(minutes=2)
 FRESH = timedelta(days=14)
 # How long the requests that succeeded stay listed after somebody has asked for an output file.
 OUTPUT_KEPT = timedelta(hours=1)
+# As what the failures of a file are counted.
+SOURCES = {FileKind.ERROR: BatchError.Source.ERROR, FileKind.OUTPUT: BatchError.Source.OUTPUT}
 ROWS_AT_ONCE = 5_000  # deleted in one transaction, some 0.1 s
 MOST_ROWS = 100_000  # deleted in one sweep
 
@@ -75,23 +77,36 @@ def is_news(remote: RemoteBatch, ended_at: int | None, second: int, *, is_import
     return not is_import or (ended_at is not None and ended_at > second - FRESH.total_seconds())
 
 
-def note_ended(connection: Connection, remote_ids: Sequence[str]) -> None:
-    """Of batches that came or changed: wish for their files, and group what their own `errors` say.
+def note_ended(connection: Connection, remote_ids: Sequence[str], ended_now: Sequence[str]) -> None:
+    """Of batches that came or changed: wish for their files, and group what their own `errors` say. Of those that were
+    open before: wish again for what was read before that, which was of a file or an end that came before.
 
     To be called in absorb's transaction, which holds the connection's row.
     """
     now = timezone.now()
     batches = list(Batch.objects.filter(connection=connection, remote_id__in=remote_ids).defer("payload"))
-    wish(batches, now)
-    note_validation([one for one in batches if one.errors])
+    earlier = FileRead.objects.filter(
+        batch__connection=connection, batch__remote_id__in=ended_now, kind__in=SOURCES
+    ).exclude(state__in=FileRead.OPEN)
+    stale = {(read.batch_id, read.kind): read.batch for read in earlier.select_related("batch")}
+    wish(batches, now, stale)
+    for (_pk, kind), batch in stale.items():
+        if not file_id_of(batch, kind):
+            publish_errors([(batch, {})], SOURCES[FileKind(kind)], batch.revision)
+    validated = BatchError.objects.filter(batch__in=batches, source=BatchError.Source.VALIDATION)
+    known = set(validated.values_list("batch", flat=True))
+    note_validation([one for one in batches if one.errors or one.pk in known])
 
 
-def wish(batches: Iterable[Batch], now: datetime) -> None:
-    """Write the wishes for what is worth reading and has not been wished for before."""
+def wish(batches: Iterable[Batch], now: datetime, stale: Mapping[tuple[int, str], Batch] | None = None) -> None:
+    """Write the wishes for what is worth reading and has not been wished for before. `stale` is what was, and is to be
+    read again."""
+    stale = stale or {}
     wished = {(batch.pk, kind.value): file_id_of(batch, kind) for batch in batches for kind in wanted_files(batch)}
+    wished |= {(pk, kind): file_id for (pk, kind), batch in stale.items() if (file_id := file_id_of(batch, kind))}
     known = FileRead.objects.filter(batch__in={pk for pk, _kind in wished})
     for pk, kind, file_id in known.values_list("batch", "kind", "file_id"):
-        if wished.get((pk, kind)) == file_id:
+        if wished.get((pk, kind)) == file_id and (pk, kind) not in stale:
             del wished[pk, kind]
     new = [FileRead(batch_id=pk, kind=kind, file_id=file_id, wanted_at=now) for (pk, kind), file_id in wished.items()]
     FileRead.objects.bulk_create(new, ignore_conflicts=True)

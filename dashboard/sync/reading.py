@@ -20,7 +20,7 @@ from django.utils import timezone
 from dashboard.dialects.base import VendorError
 from dashboard.dialects.jsonl import Line, lines_of
 from dashboard.dialects.lines import ResultLine
-from dashboard.models import Batch, BatchError, Connection, FileKind, FileRead, RemoteFile
+from dashboard.models import Batch, Connection, FileKind, FileRead, RemoteFile
 from dashboard.models.connection import raise_revision
 from dashboard.sync import files, inputs
 from dashboard.sync.concerns import look_again
@@ -46,7 +46,6 @@ OF_ALL_FILES = NOT_THE_FILES | {"forbidden"}
 OUTAGES = {"server_error", "timeout", "unreachable"}
 BREATH = timedelta(seconds=15)
 GIVE_UP = timedelta(hours=24)
-SOURCES = {FileKind.ERROR: BatchError.Source.ERROR, FileKind.OUTPUT: BatchError.Source.OUTPUT}
 COUNTED = ("lines", "bad_lines", "succeeded", "failed", "never_ran")
 INSERT = (
     'INSERT INTO dashboard_result (read_id, line, "offset", length, custom_id, state, group_id, http_status,'
@@ -241,7 +240,7 @@ def _publish(reading: Reading) -> None:
     read = reading.read
     batch, now = read.batch, timezone.now()
     met = met_in(read)
-    source = SOURCES[FileKind(read.kind)]
+    source = files.SOURCES[FileKind(read.kind)]
     with transaction.atomic():
         revision = raise_revision(batch.connection_id)
         reading.hold(state=State.READ, ended_at=now, error_kind="", error_words="")

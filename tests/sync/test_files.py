@@ -1,7 +1,9 @@
 """Which files are wished for, and what people may ask."""
 
+import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +16,7 @@ from dashboard.sync.absorb import absorb
 from dashboard.sync.files import wanted_files
 from tests.batches_made import batch_made, connection_made, counts
 from tests.sync.conftest import Vendor, remote
-from tests.sync.test_reading import errors_of, read_all, vendor
+from tests.sync.test_reading import errors_of, of_server, read_all, refused, vendor
 
 __all__ = ["vendor"]
 VendorOf = Callable[..., Vendor]
@@ -90,6 +92,46 @@ def test_what_people_ask_for_comes_before_what_nobody_waits_for(connection: Conn
         order.append(FileRead.objects.get(pk=due[0]).file_id)
         FileRead.objects.filter(pk=due[0]).update(state="read")
     assert order == ["first", "second", "third", "fourth", "last"]
+
+
+BAD_FILE = {"object": "list", "data": [{"code": "invalid_json_line", "message": "Not JSON.", "line": 7}]}
+
+
+def test_what_is_said_no_more_of_a_batch_is_an_error_no_more(connection: Connection) -> None:
+    now = timezone.now()
+    second = int(now.timestamp())
+    absorb(connection, [remote("b", "failed", failed_at=second, errors=BAD_FILE)], asked_at=now, source=Source.POLL)
+    assert Batch.objects.get().worst_requests == 1
+    good = {"errors": None, "request_counts": {"total": 100, "completed": 100, "failed": 0}}
+    again = remote("b", "completed", **good)
+    absorb(connection, [again], asked_at=now + timedelta(seconds=1), source=Source.POLL)
+    assert (Batch.objects.get().worst_requests, Batch.objects.get().worst_error) == (0, None)
+    assert not BatchError.objects.exists()
+    assert not ErrorDay.objects.exists()
+
+
+def test_a_batch_that_runs_and_ends_again_is_read_again(vendor: Vendor) -> None:
+    batch = of_server(vendor, refused("a", "No."), refused("b", "No."), counts=(1, 2))
+    read_all()
+    assert errors_of(batch) == [("error", "bad", 2)]
+    now, named = timezone.now(), {"error_file_id": batch.error_file_id}
+
+    def seen(status: str, seconds: int, **fields: object) -> None:
+        came = remote(batch.remote_id, status, **(named | fields))
+        absorb(vendor.connection, [came], asked_at=now + timedelta(seconds=seconds), source=Source.POLL)
+
+    seen("in_progress", 1)
+    assert not FileRead.objects.open().exists()
+    number = next(n for n, upload in enumerate(vendor.world.uploads) if upload.id == batch.error_file_id)
+    rest = json.dumps(refused("b", "Still no.")).encode()
+    vendor.world.uploads[number] = replace(vendor.world.uploads[number], content=rest)
+    seen("completed", 2, request_counts={"total": 3, "completed": 2, "failed": 1})
+    read_all()
+    assert errors_of(batch) == [("error", "bad", 1)]
+    seen("in_progress", 3)
+    seen("completed", 4, error_file_id=None, request_counts={"total": 3, "completed": 3, "failed": 0})
+    assert errors_of(batch) == []
+    assert Batch.objects.get().worst_requests == 0
 
 
 def ended(remote_id: str, days_ago: float, **fields: object) -> dict[str, object]:
@@ -240,7 +282,7 @@ def test_results_are_dropped_a_few_at_a_time(vendor: Vendor, monkeypatch: pytest
     read_all()
     monkeypatch.setattr(files, "ROWS_AT_ONCE", 10)
     assert files.drop_results(Q(custom_id__startswith="fail"), most=15) == 15
-    assert files.drop_results(Q()) == 5
+    assert files.drop_results(Q()) == 10
 
 
 def test_which_requests_nobody_answered(vendor: Vendor) -> None:
