@@ -64,7 +64,10 @@ def body_of(result: Result) -> Text:
             else:
                 # No parts of this file: over everything that stands before the line.
                 lines = lines_of(_Patient(content.chunks))
-                raw = next((line.raw or b"" for line in lines if line.number == result.line), b"")
+                found = next((line for line in lines if line.number == result.line), None)
+                if found is None:
+                    raise Unavailable("not_reached")
+                raw = found.raw or b""
     return _text(result.line, raw.strip()[:MOST_BODY], MOST_BODY, is_cut=result.length > MOST_BODY)
 
 

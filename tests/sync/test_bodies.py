@@ -54,6 +54,13 @@ def test_a_body_in_a_file_that_is_gzip(vendor: Vendor) -> None:
     assert preview(batch, "error").lines[0].text.startswith('{"id"')
 
 
+def test_a_body_that_is_not_reached_says_so(vendor: Vendor, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor.world.faults.add("no_parts")
+    monkeypatch.setattr(bodies._Patient.__init__, "__defaults__", (500,))
+    with pytest.raises(Unavailable, match="not_reached"):
+        body_of(Result.objects.get(custom_id="ok-13"))
+
+
 def test_a_very_long_body_is_cut(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MOST_BODY", 50)
     of_server(vendor, refused("a", "No." * 100))
