@@ -60,13 +60,30 @@ def wanted_files(batch: Batch, error_read: FileRead | None = None) -> list[FileK
         return []
     if error_read is not None:
         # Some servers put failed lines into the output. What a cap hid explains itself.
-        found = error_read.failed + error_read.never_ran
-        unexplained = found < (batch.requests_failed or 0) and not error_read.is_capped
-        return [FileKind.OUTPUT] if unexplained and batch.output_file_id else []
+        is_explained = error_read.is_capped or explains(batch, error_read)
+        return [FileKind.OUTPUT] if batch.output_file_id and not is_explained else []
     if batch.error_file_id:
         return [FileKind.ERROR]
     # Without counts there is no reason to think that an output, which may be large, holds failures.
-    return [FileKind.OUTPUT] if batch.output_file_id and batch.requests_failed is not None else []
+    is_counted = batch.requests_failed is not None or unfinished(batch) is not None
+    return [FileKind.OUTPUT] if batch.output_file_id and is_counted else []
+
+
+def unfinished(batch: Batch) -> int | None:
+    """Requests that did not complete, failed or not; None when the vendor does not say."""
+    if batch.requests_total is None or batch.requests_completed is None:
+        return None
+    return max(0, batch.requests_total - batch.requests_completed)
+
+
+def explains(batch: Batch, read: FileRead) -> bool:
+    """Whether an error file has a line for everything that failed by the vendor's counts."""
+    failed, left = batch.requests_failed or 0, unfinished(batch) or 0
+    if batch.status == Status.COMPLETED:
+        # All of them had their turn, so what is not completed has failed, whether it is counted or not.
+        return read.failed + read.never_ran >= max(failed, left)
+    # Lines that never ran stand for what is neither completed nor failed; only what is left of them for failures.
+    return read.failed + max(0, read.never_ran - max(0, left - failed)) >= failed
 
 
 def is_news(remote: RemoteBatch, ended_at: int | None, second: int, *, is_import: bool) -> bool:

@@ -146,7 +146,10 @@ def _stream(reading: Reading) -> None:
                     if reading.stop():
                         raise Stopped
             _save(reading, block)
-        except Capped:
+        except (Capped, VendorError) as error:
+            # What unpacks to more than is read has a cap too: trying again would end in the same place.
+            if isinstance(error, VendorError) and error.kind != "too_large":
+                raise
             _save(reading, block)
             reading.hold(is_capped=True)
             return
@@ -305,5 +308,9 @@ def _end(read: FileRead, token: str, state: State, columns: dict[str, object]) -
         if not _release(read, token, state=state, ended_at=now, **columns):
             return
         Batch.objects.filter(pk=read.batch_id).update(revision=revision)
+        if read.kind == FileKind.ERROR and not FileRead.objects.published(read.batch, read.kind):
+            # It explains nothing; perhaps the output does.
+            batch = Batch.objects.get(pk=read.batch_id)
+            files.wish_after(batch, FileRead(batch=batch, kind=read.kind), now)
         look_again([read.batch_id], now)
     files.drop_results(Q(read=read.pk))

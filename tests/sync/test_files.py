@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from dashboard.models import Batch, BatchError, Connection, ErrorDay, FileKind, FileRead, Result, Transition
-from dashboard.sync import files
+from dashboard.sync import files, reading
 from dashboard.sync.absorb import absorb
 from dashboard.sync.files import wanted_files
 from tests.batches_made import batch_made, connection_made, counts
@@ -37,6 +37,7 @@ BOTH = {"error_file_id": "file-e", "output_file_id": "file-o"}
         ("completed", counts(10, 7, 3), []),
         ("expired", BOTH | counts(10, 10), ["error"]),
         ("cancelled", BOTH | counts(10, 4), ["error"]),
+        ("completed", {"output_file_id": "file-o"} | {"requests_total": 10, "requests_completed": 7}, ["output"]),
         ("cancelled", {"output_file_id": "file-o"} | counts(10, 4), ["output"]),
         ("failed", {}, []),
         ("completed", BOTH | counts(10, 7, 3) | {"gone_at": timezone.now()}, []),
@@ -47,16 +48,27 @@ def test_what_is_worth_reading(db: None, status: str, columns: dict[str, object]
 
 
 @pytest.mark.parametrize(
-    ("read", "wanted"),
+    ("status", "numbers", "read", "wanted"),
     [
-        ({"failed": 3}, []),
-        ({"failed": 1, "never_ran": 2}, []),
-        ({"failed": 2}, ["output"]),
-        ({"failed": 2, "is_capped": True}, []),
+        ("completed", (10, 7, 3), {"failed": 3}, []),
+        ("completed", (10, 7, 3), {"failed": 1, "never_ran": 2}, []),
+        ("completed", (10, 7, 3), {"failed": 2}, ["output"]),
+        ("completed", (10, 7, 3), {"failed": 2, "is_capped": True}, []),
+        ("completed", (10, 7, None), {"failed": 2}, ["output"]),
+        ("completed", (10, 7, 0), {}, ["output"]),
+        ("completed", (None, None, 3), {"failed": 3}, []),
+        ("expired", (10, 1, 0), {"never_ran": 9}, []),
+        ("expired", (10, 1, 0), {}, []),
+        ("expired", (10, 1, 4), {"never_ran": 5}, ["output"]),
+        ("expired", (10, 1, 4), {"failed": 4}, []),
+        ("cancelled", (10, 1, 9), {"never_ran": 9}, []),
     ],
 )
-def test_what_the_error_file_does_not_explain(db: None, read: dict[str, int], wanted: list[str]) -> None:
-    batch = batch_made(connection_made(), "completed", **BOTH, **counts(10, 7, 3))
+def test_what_the_error_file_does_not_explain(
+    db: None, status: str, numbers: tuple[int | None, ...], read: dict[str, int], wanted: list[str]
+) -> None:
+    columns = dict(zip(("requests_total", "requests_completed", "requests_failed"), numbers, strict=True))
+    batch = batch_made(connection_made(), status, **BOTH, **columns)
     assert wanted_files(batch, FileRead(batch=batch, **read)) == wanted
 
 
@@ -297,6 +309,14 @@ def test_which_requests_nobody_answered(vendor: Vendor) -> None:
     files.ask(batch, FileKind.INPUT, "ana")
     reads = read_all()
     assert (reads[-1].missing, reads[-1].missing_ids) == (2, ["lost-1", "lost-2"])
+
+
+def test_nobody_can_say_what_is_missing_behind_a_cap(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_LINES", 5)
+    batch = vendor.finished(*(f"ok-{n}" for n in range(10)), "fail-1")
+    files.ask(batch, FileKind.INPUT, "ana")
+    last = read_all()[-1]
+    assert (last.kind, last.state, last.error_kind, last.missing) == ("input", "failed", "not_comparable", None)
 
 
 def test_nobody_can_say_what_is_missing_without_the_output(vendor: Vendor) -> None:

@@ -11,6 +11,7 @@ import pytest
 from django.db.models import Sum
 from django.utils import timezone
 
+from dashboard.dialects import jsonl
 from dashboard.models import Batch, BatchError, Connection, ErrorDay, ErrorGroup, FileKind, FileRead, RemoteFile, Result
 from dashboard.sync import files, held, reading
 from dashboard.sync.reading import read_file
@@ -231,6 +232,24 @@ def test_a_byte_cap_holds_for_a_line_without_end(vendor: Vendor, monkeypatch: py
     vendor.world.faults.add("long_line", 50, only="content")
     [read] = read_all()
     assert (read.state, read.is_capped, read.lines) == ("read", True, 0)
+
+
+def test_a_file_that_unpacks_without_end_is_read_up_to_a_cap(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(jsonl.lines_of.__kwdefaults__ or {}, "most_unpacked", 2_000_000)
+    line = json.dumps(refused("a", "No.")).encode() + b"\n"
+    batch = of_server(vendor, gzip.compress(line * 3 + b"\n" * 9_000_000))
+    [read, _] = read_all()
+    assert (read.state, read.is_capped, read.lines) == ("read", True, 3)
+    assert errors_of(batch) == [("error", "bad", 3)]
+
+
+def test_an_error_file_that_is_gone_leads_to_the_output(vendor: Vendor) -> None:
+    batch = of_server(vendor)
+    output = vendor.world.upload("theirs.jsonl", "batch_output", json.dumps(refused("b", "No.")).encode())
+    Batch.objects.filter(pk=batch.pk).update(output_file_id=output.id)
+    vendor.world.faults.add("file_gone", batch.error_file_id)
+    assert [(read.kind, read.state) for read in read_all()][:2] == [("error", "gone"), ("output", "read")]
+    assert errors_of(batch) == [("output", "bad", 1)]
 
 
 def test_a_line_too_long_is_one_unreadable_line(vendor: Vendor) -> None:
