@@ -25,7 +25,7 @@ from dashboard.models import (
     SyncRun,
     Transition,
 )
-from dashboard.sync import dropping
+from dashboard.sync import concerns, dropping
 from tests.batches_made import batch_made, counts
 from tests.errors_made import LENGTH, RATE, errors_made, file_made
 
@@ -459,6 +459,20 @@ def test_a_removed_connection_is_brought_back_without_its_key(admin: Client, pro
     back = Connection.objects.kept().get()
     assert (back.imported_at, back.synced_at, back.sealed_key) == (None, None, "")
     assert Batch.objects.get() == running
+
+
+def test_what_needed_attention_does_so_again_once_it_is_back(admin: Client, prod: Connection) -> None:
+    hour_ago = timezone.now() - timedelta(hours=1)
+    batch_made(prod, "failed", finished_at=hour_ago, judge_at=timezone.now())
+    batch_made(prod)
+    concerns.judge_due(timezone.now())
+    assert Concern.objects.open().count() == 1
+    admin.post(f"/connections/{prod.pk}/delete/", {"history": "keep", "name": prod.name})
+    concerns.judge_due(timezone.now())
+    assert not Concern.objects.open().exists()
+    admin.post(f"/connections/{prod.pk}/restore/")
+    concerns.judge_due(timezone.now())
+    assert [concern.reason for concern in Concern.objects.open()] == ["all_failed"]
 
 
 def test_a_kept_history_can_be_dropped_later(admin: Client, prod: Connection) -> None:
