@@ -449,6 +449,18 @@ def test_a_secret_is_masked_behind_a_message_that_was_clean(digits: str) -> None
     assert key not in after.message
 
 
+@pytest.mark.parametrize("reader", [read_line, read_any])
+def test_a_vendor_that_repeats_our_key_as_a_name_is_not_believed(reader: Any) -> None:
+    told = {"custom_id": f"id-{KEY}", "response": {"status_code": 200, "request_id": KEY, "body": {"model": KEY}}}
+    line = reader(json.dumps(told).encode(), 1, (KEY,))
+    assert isinstance(line, ResultLine)
+    assert (line.custom_id, line.request_id, line.model, line.ended) == (None, "", "", "succeeded")
+    never = {"custom_id": KEY, "response": None, "error": {"code": "batch_expired", "message": "."}}
+    assert reader(json.dumps(never).encode(), 1, (KEY,)).custom_id is None
+    kept = reader(json.dumps(told | {"custom_id": "x"}).encode(), 1, ("x",))
+    assert kept.custom_id == "x", "what is that short is no key"
+
+
 @given(st.text(max_size=80), st.sampled_from([(), (KEY,), ("a/b+c=1234567890",)]))
 @example("Incorrect API key provided: sk-1234567", ())
 @example("a secret of ours: a/b+c=1234567890, a%2Fb%2Bc%3D1234567890", ("a/b+c=1234567890",))
