@@ -4,6 +4,7 @@ Counts and trends are read from the daily roll-up, so that a page costs what the
 only the range of 24 hours is read from the batches' own rows, because a day is too coarse for it.
 """
 
+import time
 from collections import Counter as Tallies
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -219,9 +220,12 @@ def totals_of(request: HttpRequest, asked: Asked) -> Totals:
 
 type Stamp = tuple[int | None, int]
 
+# Two publications that overlap on PostgreSQL may leave the same stamp behind them.
+SUMS_LAST = 60.0  # seconds
+
 # By what one may see and what is being dropped, range and connection: what was summed up, and what of the roll-up it
 # was made of.
-_sums: dict[tuple[Visible, frozenset[int], datetime, int | None], tuple[Stamp, Sums]] = {}
+_sums: dict[tuple[Visible, frozenset[int], datetime, int | None], tuple[Stamp, float, Sums]] = {}
 
 
 def sums_of(request: HttpRequest, asked: Asked) -> Sums:
@@ -234,8 +238,8 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
     stamp = last, ErrorDay.objects.count()
     key = (visible_connections(request.user), pulse_of(request).dropped, asked.since, asked.connection)
     known = _sums.get(key)
-    if known and known[0] == stamp:
-        return known[1]
+    if known and known[0] == stamp and time.monotonic() < known[1]:
+        return known[2]
     groups = ErrorGroup.objects.filter(last_seen_at__gte=asked.since)
     sums = Sums(
         by_group={},
@@ -259,7 +263,7 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
         sums.by_day.update(of_days.values_list("day", "total"))
     if len(_sums) >= MOST_SUMS:
         _sums.clear()
-    _sums[key] = stamp, sums
+    _sums[key] = stamp, time.monotonic() + SUMS_LAST, sums
     return sums
 
 
