@@ -19,9 +19,9 @@ from msgspec import Meta
 from . import fields
 from .fields import Oddities, Record, pick
 from .jsonl import LONGEST_LINE
-from .pages import decode, depth
+from .pages import decode
 from .scrub import SHORTEST_SECRET, scrub
-from .words import MAX_DEPTH, MAX_MESSAGE, Told, hear, is_empty, opened, text_of, to_status
+from .words import MAX_MESSAGE, Told, hear, is_beyond, is_empty, opened, text_of, to_status
 
 MAX_WORD: Final = 200
 # What is looked at, and never more is kept in memory. Masking comes before the final cut: half a key is still a key.
@@ -225,7 +225,7 @@ def read_any(raw: bytes, number: int, secrets: tuple[str, ...] = ()) -> ResultLi
         return Unreadable(number, reason, scrub(raw[:4_000].decode(errors="replace"), secrets, limit=200))
 
     raw = raw.removeprefix(b"\xef\xbb\xbf")
-    if depth(raw, MAX_DEPTH) > MAX_DEPTH:
+    if is_beyond(raw):
         return unreadable("too_deep")
     try:
         record = decode(raw)
