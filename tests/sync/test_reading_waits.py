@@ -83,6 +83,13 @@ def test_a_vendor_in_trouble_is_not_asked_for_the_next_file(vendor: Vendor, faul
     assert len(files.due_reads(now + waits + timedelta(seconds=5))) == 1
 
 
+def test_a_key_that_may_read_files_but_not_describe_them_is_enough(vendor: Vendor) -> None:
+    batch = vendor.finished("fail-1")
+    vendor.world.faults.add("server_error", 403, only="file")
+    assert [read.state for read in read_all()] == ["read", "read"]
+    assert errors_of(batch) == [("error", "server_error", 1)]
+
+
 def test_while_its_sync_fails_only_what_somebody_asked_for_is_read(vendor: Vendor) -> None:
     first, _second = vendor.finished("fail-1"), vendor.finished("fail-2")
     Connection.objects.update(failures=2)
