@@ -135,6 +135,13 @@ def wish_after(batch: Batch, error_read: FileRead, now: datetime) -> None:
         wish_for(batch, kind, now)
 
 
+def wish_renamed(batch: Batch, read: FileRead, now: datetime) -> None:
+    """Wish for the file that the vendor named in the place of this one meanwhile; of each kind one is open at most, so
+    that it could not be wished for then."""
+    if read.file_id != file_id_of(batch, read.kind) and read.kind in wanted_files(batch):
+        wish_for(batch, FileKind(read.kind), now)
+
+
 def wish_for(batch: Batch, kind: FileKind, now: datetime) -> None:
     """Wish for a file once: never again for one that was read, or that could not be."""
     file_id = file_id_of(batch, kind)

@@ -251,6 +251,7 @@ def _publish(reading: Reading) -> None:
         publish_errors([(batch, met)], source, revision)
         if read.kind == FileKind.ERROR:
             files.wish_after(batch, read, now)
+        files.wish_renamed(batch, read, now)
         if any(sample["custom_id"] for one in met.values() for sample in one.samples):
             files.wish_for(batch, FileKind.INPUT, now)
         FileRead.objects.filter(pk=read.pk).update(claim_token="", claim_until=None)
@@ -308,9 +309,10 @@ def _end(read: FileRead, token: str, state: State, columns: dict[str, object]) -
         if not _release(read, token, state=state, ended_at=now, **columns):
             return
         Batch.objects.filter(pk=read.batch_id).update(revision=revision)
-        if read.kind == FileKind.ERROR and not FileRead.objects.published(read.batch, read.kind):
+        batch = Batch.objects.get(pk=read.batch_id)
+        if read.kind == FileKind.ERROR and not FileRead.objects.published(batch, read.kind):
             # It explains nothing; perhaps the output does.
-            batch = Batch.objects.get(pk=read.batch_id)
             files.wish_after(batch, FileRead(batch=batch, kind=read.kind), now)
+        files.wish_renamed(batch, read, now)
         look_again([read.batch_id], now)
     files.drop_results(Q(read=read.pk))

@@ -293,6 +293,21 @@ def test_a_file_that_is_gone_keeps_what_was_read_before(vendor: Vendor) -> None:
     assert FileRead.objects.filter(kind="error").count() == 1
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_file_that_is_named_anew_while_the_old_one_is_read_is_read_as_well(vendor: Vendor, *, is_gone: bool) -> None:
+    batch = of_server(vendor, refused("a", "No."))
+    old = batch.error_file_id
+    new = vendor.world.upload("new.jsonl", "batch_output", json.dumps(refused("b", "Never.", 403)).encode())
+    Batch.objects.filter(pk=batch.pk).update(error_file_id=new.id)
+    batch.refresh_from_db()
+    files.wish([batch], timezone.now())
+    if is_gone:
+        vendor.world.faults.add("file_gone", old)
+    read_all()
+    assert BatchError.objects.get().group.http_status == 403
+    assert FileRead.objects.filter(kind="error", file_id=new.id, state="read").exists()
+
+
 def test_reading_again_replaces_all_or_nothing(vendor: Vendor) -> None:
     batch = of_server(vendor, refused("a", "No."), refused("b", "No."))
     read_all()
