@@ -191,8 +191,8 @@ def absorb(
             Batch.objects.filter(pk__in=unchanged).update(unchanged_cycles=F("unchanged_cycles") + 1)
         if news.new or news.changed:
             _write(connection, news)
-            if news.ended:
-                note_ended(connection, news.ended)
+            if news.ended or news.ended_now:
+                note_ended(connection, news.ended, news.ended_now)
         judged = bool(news.to_judge) and judge(
             connection, _known_ids(connection, news.to_judge).values(), timezone.now(), revision + 1
         )
@@ -221,6 +221,7 @@ class _News:
     tally: Tally[tuple[str, str]] = field(default_factory=Tally)
     to_judge: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)  # with errors, or files that may hold some
+    ended_now: list[str] = field(default_factory=list)  # that were seen open before
 
 
 def _known_ids(connection: Connection, remote_ids: Iterable[str]) -> dict[str, int]:
@@ -263,8 +264,11 @@ def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: 
     news.changed.append(_row_of(connection, remote, said, revision if changed else old.revision, news))
     if not changed:
         return False
-    if is_news(remote, _end_of(remote), news.second, is_import=news.source == Source.IMPORT):
+    is_over = bool(old.errors) and not remote.errors
+    if is_over or is_news(remote, _end_of(remote), news.second, is_import=news.source == Source.IMPORT):
         news.ended.append(remote.remote_id)
+    if old.is_open and remote.status in TERMINAL:
+        news.ended_now.append(remote.remote_id)
     status, outcome = str(said[0]), str(said[2])
     if (old.status, old.outcome) != (status, outcome):
         news.tally[old.status, old.outcome] -= 1

@@ -17,6 +17,7 @@ from django.db.models.functions import Coalesce, Least
 from dashboard.insight.concerns import (
     ENDS,
     ENOUGH,
+    USUAL_LIFE,
     Evidence,
     Known,
     Usual,
@@ -83,6 +84,12 @@ def look_again(batches: Iterable[int], at: datetime) -> None:
 def back_in_step(connection: Connection, now: datetime) -> None:
     """What was held back while the data was stale is judged by the next tick."""
     Batch.objects.filter(connection=connection).to_refresh(now).update(judge_at=now)
+
+
+def watch_again(connection: Connection, now: datetime) -> None:
+    """It was brought back: what ended not long ago may need attention as before. The rest is seen again by its sync."""
+    ended = Batch.objects.filter(connection=connection, is_open=False, finished_at__gt=now - USUAL_LIFE)
+    ended.update(judge_at=now)
 
 
 def judge_connections(now: datetime) -> None:

@@ -249,6 +249,7 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
     with transaction.atomic():
         restored = Connection.objects.retired().filter(pk=pk).update(revision=F("revision") + 1, **anew)
         if restored:
+            concerns.watch_again(connection, timezone.now())
             note(request, "connection.restore", connection)
     said = _("%(name)s is back and is read from the start.") % {"name": connection.name}
     if connection.key_env or connection.auth_style == Connection.AuthStyle.NONE:

@@ -4,6 +4,7 @@ Counts and trends are read from the daily roll-up, so that a page costs what the
 only the range of 24 hours is read from the batches' own rows, because a day is too coarse for it.
 """
 
+import time
 from collections import Counter as Tallies
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -193,13 +194,19 @@ class Row:
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
 
+def kept[Rows: (QuerySet[ErrorDay], QuerySet[BatchError])](request: HttpRequest, rows: Rows) -> Rows:
+    """Without what is being deleted with its connection."""
+    dropped = pulse_of(request).dropped
+    return rows.exclude(connection__in=dropped) if dropped else rows
+
+
 def days_of(request: HttpRequest, asked: Asked) -> QuerySet[ErrorDay]:
-    rows = ErrorDay.objects.visible_to(request.user)
+    rows = kept(request, ErrorDay.objects.visible_to(request.user))
     return rows if asked.connection is None else rows.filter(connection=asked.connection)
 
 
 def errors_of(request: HttpRequest, asked: Asked) -> QuerySet[BatchError]:
-    rows = BatchError.objects.visible_to(request.user)
+    rows = kept(request, BatchError.objects.visible_to(request.user))
     return rows if asked.connection is None else rows.filter(connection=asked.connection)
 
 
@@ -214,8 +221,12 @@ def totals_of(request: HttpRequest, asked: Asked) -> Totals:
 
 type Stamp = tuple[int | None, int]
 
-# By what one may see, range and connection: what was summed up, and what of the roll-up it was made of.
-_sums: dict[tuple[Visible, datetime, int | None], tuple[Stamp, Sums]] = {}
+# Two publications that overlap on PostgreSQL may leave the same stamp behind them.
+SUMS_LAST = 60.0  # seconds
+
+# By what one may see and what is being dropped, range and connection: what was summed up, and what of the roll-up it
+# was made of.
+_sums: dict[tuple[Visible, frozenset[int], datetime, int | None], tuple[Stamp, float, Sums]] = {}
 
 
 def sums_of(request: HttpRequest, asked: Asked) -> Sums:
@@ -226,10 +237,10 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
     # Apart, because both are quick and the two in one query are not.
     last = ErrorDay.objects.order_by("-pk").values_list("pk", flat=True).first()
     stamp = last, ErrorDay.objects.count()
-    key = (visible_connections(request.user), asked.since, asked.connection)
+    key = (visible_connections(request.user), pulse_of(request).dropped, asked.since, asked.connection)
     known = _sums.get(key)
-    if known and known[0] == stamp:
-        return known[1]
+    if known and known[0] == stamp and time.monotonic() < known[1]:
+        return known[2]
     groups = ErrorGroup.objects.filter(last_seen_at__gte=asked.since)
     retries = list(groups.filter(retry__in={*WORTH, *NEVER_RAN}).values_list("pk", "retry"))
     sums = Sums(
@@ -255,7 +266,7 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
         sums.by_day.update(of_days.values_list("day", "total"))
     if len(_sums) >= MOST_SUMS:
         _sums.clear()
-    _sums[key] = stamp, sums
+    _sums[key] = stamp, time.monotonic() + SUMS_LAST, sums
     return sums
 
 

@@ -69,6 +69,16 @@ def evidence(reason: Reason) -> dict[str, object]:
 # --- How it ended -----------------------------------------------------------------------------------------------------
 
 
+def test_its_words_hold_no_organisation_no_address_and_no_key(prod: Connection) -> None:
+    words = "Limit reached in org-Qm7vX2kLd93TfWzR, ask bob@example.com, not sk-proj-abcdefgh1234"
+    errors = {"object": "list", "data": [{"code": "token_limit_exceeded", "message": words}]}
+    failed = remote("b", "failed", failed_at=ago(MINUTE), in_progress_at=None, errors=errors)
+    absorb(prod, [failed], asked_at=timezone.now(), source=Transition.Source.POLL)
+    said = Concern.objects.get().evidence["first"]["words"]
+    assert said == "token_limit_exceeded: Limit reached in […], ask […], not […]"
+    assert Batch.objects.get().errors[0]["message"] in said
+
+
 def test_failed_validation_opens_with_the_vendors_words_and_closes_after_three_days(prod: Connection) -> None:
     errors = {"data": [{"code": "invalid_json_line", "message": "Expecting value", "line": 212}]}
     fields = {"in_progress_at": None, "errors": errors, "request_counts": None}

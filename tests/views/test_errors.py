@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from dashboard.models import Batch, Connection, ErrorGroup, User
+from dashboard.views.table import cell
 from tests.batches_made import batch_made, connection_made, counts
 from tests.cast import ClientOf
 from tests.errors_made import (
@@ -224,6 +225,24 @@ def test_a_vendors_words_are_never_markup_and_keep_their_direction_to_themselves
         assert "\x1b" not in page.split("<main")[1].replace(f'value="{EVIL}', "")
         assert "\u202e" not in re.sub(r"<bdi>.*?</bdi>", "", page.split("<main")[1])
         assert "<bdi>&lt;img" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("plain words", "plain words"),
+        ("5 - 3 = 2; a-b", "5 - 3 = 2; a-b"),
+        ("\u200b=1+1", "'\u200b=1+1"),
+        ("\x1f\u3000@SUM(A1)", "'\x1f\u3000@SUM(A1)"),
+        ("\0=1+1", "'=1+1"),
+        ("x;=1+1", "x;'=1+1"),
+        ('a";"=1+1', 'a";"\'=1+1'),
+        ("x; \t=1+1", "x; \t'=1+1"),
+        ("x\n=1+1", "x\n'=1+1"),
+    ],
+)
+def test_no_text_becomes_a_formula_wherever_a_spreadsheet_cuts_it(text: str, written: str) -> None:
+    assert cell(text) == written
 
 
 def test_a_formula_is_no_formula_in_a_spreadsheet(desk: Client, prod: Connection) -> None:
