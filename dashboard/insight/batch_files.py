@@ -210,7 +210,7 @@ def reckon(batch: Batch, files: dict[str, BatchFile]) -> Reckoning | None:
         total=batch.requests_total,
         completed=batch.requests_completed,
         failed=batch.requests_failed,
-        lost=batch.unaccounted,
+        lost=unaccounted_by_vendor(batch),
         output_lines=output,
         error_lines=error,
         input_lines=given,
@@ -220,6 +220,12 @@ def reckon(batch: Batch, files: dict[str, BatchFile]) -> Reckoning | None:
         words=(),
     )
     return Reckoning(**{name: getattr(found, name) for name in found.__slots__} | {"words": tuple(verdict(found))})
+
+
+def unaccounted_by_vendor(batch: Batch) -> int | None:
+    if not batch.requests_total:
+        return None
+    return max(0, batch.requests_total - (batch.requests_completed or 0) - (batch.requests_failed or 0))
 
 
 def lines_of(file: BatchFile) -> int | None:

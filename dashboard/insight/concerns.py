@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from dashboard.insight.causes import cause_of
-from dashboard.insight.outcome import count
+from dashboard.insight.outcome import called_completed, count
 from dashboard.models import Batch, Connection, Reason
 from dashboard.models.batch import Outcome, Status
 
@@ -178,8 +178,8 @@ def _ended(batch: Batch, known: Known, found: Judgement) -> None:
 
 
 def _how_it_ended(batch: Batch, ended: datetime, found: Judgement) -> None:
-    total, done, failed = batch.requests_total, batch.requests_completed or 0, batch.requests_failed or 0
-    counts = {"done": done, "failed": failed, "total": total}
+    total, done, failed = batch.requests_total, batch.completed or 0, batch.failed or 0
+    counts = {"done": done, "failed": failed, "total": total, "hidden": called_completed(batch) or None}
     match batch.outcome:
         case Outcome.FAILED_VALIDATION:
             found.say(Reason.FAILED_VALIDATION, since=ended, first=_first_error(batch))
@@ -377,14 +377,15 @@ def sentence(reason: str, evidence: Evidence, clock: Clock, span: Span) -> str:
             return _joined(words, _first_words(evidence))
         case Reason.ALL_FAILED:
             words = _("It completed, but all of its %(failed)s requests failed.") % said
-            return _joined(words, _first_words(evidence))
+            return _joined(words, _hidden(evidence) % said, _first_words(evidence))
         case Reason.HIGH_FAILED_SHARE if evidence.get("runs"):
             return _("%(failed)s of the %(processed)s requests processed so far failed (%(share)s %%).") % said
         case Reason.HIGH_FAILED_SHARE if evidence.get("broken"):
             words = _("The vendor ended it as failed; %(done)s of %(total)s requests had completed.") % said
             return _joined(words, _first_words(evidence))
         case Reason.HIGH_FAILED_SHARE:
-            return _("%(failed)s of %(total)s requests failed (%(share)s %%).") % said
+            words = _("%(failed)s of %(total)s requests failed (%(share)s %%).")
+            return _joined(words % said, _hidden(evidence) % said)
         case Reason.EXPIRED:
             return _expired(evidence) % said
         case Reason.STALLED:
@@ -465,6 +466,7 @@ def _numbers(evidence: Evidence, clock: Clock) -> dict[str, str]:
         "rest": count(max(0, total - done)),
         "apart": count(abs(total - done - failed)),
         "sum": count(done + failed),
+        "hidden": count(evidence.get("hidden")),
         "by": str(evidence.get("by", "")),
     }
     for name in ("since", "deadline", "expires"):
@@ -484,6 +486,12 @@ def _first_words(evidence: Evidence) -> str:
     if first.get("line") is None:
         return _("The vendor says: %(words)s") % first
     return _("The vendor says of line %(line)s: %(words)s") % first
+
+
+def _hidden(evidence: Evidence) -> str:
+    if not evidence.get("hidden"):
+        return ""
+    return _("The vendor counts %(hidden)s of those as completed; its files hold the errors.")
 
 
 def _expired(evidence: Evidence) -> str:

@@ -302,7 +302,12 @@ def columns_of(
     return (
         remote.status,
         remote.raw_status[:64],
-        outcome_of(remote.status, *counts, started=remote.in_progress_at is not None).value,
+        outcome_of(
+            remote.status,
+            *counts,
+            started=remote.in_progress_at is not None,
+            failed_in_files=old.failed_in_files if old else 0,
+        ).value,
         next((metadata[key] for key in (connection.name_key, *NAME_KEYS) if metadata.get(key)), "")[:512],
         metadata.get(connection.owner_key, "")[:512],
         _json(metadata) if metadata else "{}",

@@ -39,6 +39,7 @@ COLUMNS = (
     "requests_total",
     "requests_completed",
     "requests_failed",
+    "failed_in_files",
     "created_at",
     "in_progress_at",
     "expires_at",

@@ -20,7 +20,10 @@ from django.utils import timezone
 from dashboard.dialects.base import VendorError
 from dashboard.dialects.jsonl import Line, lines_of
 from dashboard.dialects.lines import ResultLine
+from dashboard.insight.account import failed_in
+from dashboard.insight.outcome import outcome_of
 from dashboard.models import Batch, BatchError, FileKind, FileRead, RemoteFile
+from dashboard.models.batch import recount
 from dashboard.models.connection import raise_revision
 from dashboard.sync import files, inputs
 from dashboard.sync.concerns import look_again
@@ -241,6 +244,7 @@ def _publish(reading: Reading) -> None:
         reading.hold(state=State.READ, ended_at=now, error_kind="", error_words="")
         batch = Batch.objects.select_related("connection").get(pk=batch.pk)
         publish_errors([(batch, met)], source, revision)
+        note_outcome(batch)
         if read.kind == FileKind.ERROR:
             files.wish_after(batch, read, now)
         if any(sample["custom_id"] for one in met.values() for sample in one.samples):
@@ -248,6 +252,21 @@ def _publish(reading: Reading) -> None:
         FileRead.objects.filter(pk=read.pk).update(claim_token="", claim_until=None)
         look_again([batch.pk], now)
     files.drop_older(read)
+
+
+def note_outcome(batch: Batch) -> None:
+    """What became of it, now that its files say more than its counts do. To be called where they are published."""
+    shown = FileRead.objects.filter(batch=batch, kind__in=SOURCES, state=State.READ).order_by("pk")
+    # Of each kind the latest, and none of a file that the batch does not have any more.
+    latest = {read.kind: read for read in shown if read.file_id == files.file_id_of(batch, read.kind)}
+    failed, outcome = failed_in(latest.values(), batch.requests_total), batch.outcome
+    if not batch.is_open:
+        counts = batch.requests_total, batch.requests_completed, batch.requests_failed
+        started = batch.in_progress_at is not None
+        outcome = outcome_of(batch.status, *counts, started=started, failed_in_files=failed).value
+    Batch.objects.filter(pk=batch.pk).update(failed_in_files=failed, outcome=outcome)
+    if outcome != batch.outcome:
+        recount(batch.connection_id, batch.status, batch.outcome, outcome)
 
 
 def _release(read: FileRead, token: str, **columns: object) -> bool:

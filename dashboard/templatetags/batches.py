@@ -268,7 +268,7 @@ def done(batch: Batch, has_bar: bool) -> SafeString:  # noqa: FBT001 (tags take 
         return SafeString('<span class="dim">0</span>')
     if batch.requests_total:
         return SafeString(  # safe: numbers
-            f'{number(batch.requests_completed or 0)} <span class="dim">/ {number(batch.requests_total)}</span>'
+            f'{number(batch.completed or 0)} <span class="dim">/ {number(batch.requests_total)}</span>'
         )
     words = _("total unknown") if has_bar else _("not started")
     return SafeString(f'<span class="dim">{escape(words)}</span>')  # safe: escaped here
@@ -277,9 +277,9 @@ def done(batch: Batch, has_bar: bool) -> SafeString:  # noqa: FBT001 (tags take 
 @register.simple_tag
 def failures(batch: Batch) -> SafeString | str:
     """Nothing where the vendor did not say: that is not zero."""
-    if batch.requests_failed:
-        return SafeString(f'<span class="fails">{number(batch.requests_failed)}</span>')  # safe: a number
-    if batch.requests_total and batch.requests_failed is not None:
+    if batch.failed:
+        return SafeString(f'<span class="fails">{number(batch.failed)}</span>')  # safe: a number
+    if batch.requests_total and batch.failed is not None:
         return SafeString('<span class="zero">0</span>')
     return ""
 
@@ -364,8 +364,8 @@ def bar(batch: Batch, *, big: bool = False, stale: bool = False, label: str = ""
     live = is_running(batch)
     return draw_bar(
         batch.requests_total or 0,
-        batch.requests_completed or 0,
-        batch.requests_failed or 0,
+        batch.completed or 0,
+        batch.failed or 0,
         lost=batch.unaccounted or 0,
         live=live and not stale,
         now=now_of(batch) if live and not stale else None,

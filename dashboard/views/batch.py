@@ -215,9 +215,9 @@ def bar_label(found: Batch) -> str:
     if not found.requests_total:
         return _("The number of requests is not known")
     return _("%(done)d of %(total)d completed, %(failed)d failed") % {
-        "done": found.requests_completed or 0,
+        "done": found.completed or 0,
         "total": found.requests_total,
-        "failed": found.requests_failed or 0,
+        "failed": found.failed or 0,
     }
 
 

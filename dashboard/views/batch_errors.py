@@ -58,7 +58,7 @@ def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
             "batch-requests",
             reverse("batch-requests", args=[batch.pk]),
             _("Requests"),
-            number(failing or batch.requests_failed or None),
+            number(failing or batch.failed or None),
         ),
         Tab("batch-files", reverse("batch-files", args=[batch.pk]), _("Files"), number(files or None)),
     ]
@@ -132,7 +132,7 @@ def reads_of(batch: Batch, files: dict[str, BatchFile], failing: int) -> list[tu
     wanted = [FileKind.ERROR.value]
     if files["output"].latest:
         wanted.append(FileKind.OUTPUT.value)
-    if not files["error"].file_id and not (batch.requests_failed or failing):
+    if not files["error"].file_id and not (batch.failed or failing):
         wanted.remove(FileKind.ERROR.value)
     return [(files[kind], state_in_words(files[kind], batch)) for kind in wanted]
 

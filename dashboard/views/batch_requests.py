@@ -248,13 +248,13 @@ def chips_of(asked: Asked, reads: dict[str, FileRead], batch: Batch) -> list[tup
     """How many there are of each outcome, by the lines that were read. Searches are not counted."""
     # What was not read is not known: then the vendor's own counts stand there.
     is_read = "error" in reads or not batch.error_file_id
-    failed = sum(read.failed for read in reads.values()) if is_read else batch.requests_failed
+    failed = sum(read.failed for read in reads.values()) if is_read else batch.failed
     never = sum(read.never_ran for read in reads.values())
     numbers = {
         "": failed + never if failed is not None else None,
         "failed": failed,
         "never_ran": never,
-        "succeeded": reads["output"].succeeded if "output" in reads else batch.requests_completed,
+        "succeeded": reads["output"].succeeded if "output" in reads else batch.completed,
         "all": batch.requests_total,
     }
     # One kind of failure needs no chip of its own.

@@ -26,6 +26,8 @@ SHOWN_COLUMNS = (
     "requests_total",
     "requests_completed",
     "requests_failed",
+    "failed_in_files",
+    "failing",
     "created_at",
     "expires_at",
     "finished_at",

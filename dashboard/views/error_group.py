@@ -36,6 +36,7 @@ SHOWN_COLUMNS = (
     "batch_id", "group_id", "source", "requests", "samples", "at", "connection__name", "batch__name",
     "batch__remote_id", "batch__owner", "batch__status", "batch__raw_status", "batch__outcome", "batch__gone_at",
     "batch__is_open", "batch__requests_total", "batch__requests_completed", "batch__requests_failed",
+    "batch__failed_in_files",
     "batch__worst_requests", "batch__finished_at", "batch__ordered_at",
 )  # fmt: skip
 
@@ -151,8 +152,8 @@ def outcomes_of(errors: list[BatchError]) -> Chart | None:
     return stacked(
         [str(batch)[:40] for batch in batches.values()],
         [
-            Series("done", _("completed"), [batch.requests_completed or 0 for batch in batches.values()]),
-            Series("fail", _("failed"), [batch.requests_failed or 0 for batch in batches.values()]),
+            Series("done", _("completed"), [batch.completed or 0 for batch in batches.values()]),
+            Series("fail", _("failed"), [batch.failed or 0 for batch in batches.values()]),
             Series("lost", _("unaccounted"), [batch.unaccounted or 0 for batch in batches.values()]),
         ],
         hrefs=[f"{reverse('batches')}{pk}/" for pk in batches],

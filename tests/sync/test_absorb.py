@@ -50,6 +50,26 @@ def test_what_did_not_change_moves_nothing(connection: Connection) -> None:
     assert (connection.revision, list(Batch.objects.order_by("pk").values_list("revision", "asked_at"))) == before
 
 
+def test_what_files_show_is_part_of_the_outcome_whatever_the_vendor_counts(connection: Connection) -> None:
+    def seen(status: str, completed: int, failed: int) -> str:
+        counts = {"total": 100, "completed": completed, "failed": failed}
+        said = remote("batch_1", status, request_counts=counts)
+        absorb(connection, [said], asked_at=timezone.now(), source=POLL, from_list=False)
+        kept = {counter.outcome: counter.batches for counter in Counter.objects.all() if counter.batches}
+        outcome = str(Batch.objects.get().outcome)
+        assert kept == {outcome: 1}
+        return outcome
+
+    assert seen("completed", 100, 0) == Outcome.SUCCEEDED
+    Batch.objects.update(failed_in_files=40)
+    assert seen("completed", 99, 1) == Outcome.PARTIAL
+    assert (Batch.objects.get().completed, Batch.objects.get().failed) == (60, 40)
+    assert seen("completed", 100, 0) == Outcome.PARTIAL
+    assert seen("completed", 0, 100) == Outcome.ALL_FAILED
+    assert seen("in_progress", 100, 0) == Outcome.OPEN
+    assert Batch.objects.get().completed == 100, "of a batch that runs again its files say nothing"
+
+
 def test_only_the_changed_rows_carry_the_new_revision(connection: Connection) -> None:
     page = [remote(f"batch_{number}") for number in range(5)]
     absorb(connection, page, asked_at=timezone.now(), source=POLL)
