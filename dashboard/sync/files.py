@@ -48,7 +48,8 @@ def has_trouble(batch: Batch | RemoteBatch) -> bool:
         return False
     if batch.status in (Status.EXPIRED, Status.CANCELLED) or failed is None or failed > 0:
         return True
-    return total is not None and (completed or 0) + failed < total
+    # A vendor that counts no failure and yet wrote an error file has counted wrongly, or the file is empty and small.
+    return bool(batch.error_file_id) or (total is not None and (completed or 0) + failed < total)
 
 
 def wanted_files(batch: Batch, error_read: FileRead | None = None) -> list[FileKind]:
