@@ -181,6 +181,16 @@ def columns(chart: Chart) -> SafeString:
     return mark_safe("".join(out))  # noqa: S308 (words are escaped above, the rest are numbers of ours)
 
 
+@register.simple_tag
+def table_rows(chart: Chart) -> SafeString:
+    """The numbers of a chart, a row for each column."""
+    rows = (
+        f'<tr><th scope="row">{said(label)}</th>{"".join(f"<td>{number(value)}</td>" for value in values)}</tr>'
+        for label, values in chart.rows
+    )
+    return mark_safe("".join(rows))  # noqa: S308 (labels are escaped by `said`, the rest are numbers)
+
+
 @register.filter
 def size(value: int | None) -> str:
     """1.4 MB; nothing for what is not known."""

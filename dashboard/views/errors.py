@@ -7,7 +7,7 @@ only the range of 24 hours is read from the batches' own rows, because a day is 
 from collections import Counter as Tallies
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from django.db import connection as database
@@ -133,14 +133,14 @@ class Sums:
     """What a range comes to, without any filter on groups."""
 
     by_group: dict[int, int]
-    by_day: dict[date, int]
-    # Of the last 24 hours alone: requests by hour, and batches.
-    by_hour: dict[int, list[int]]
-    batches: dict[int, int]
+    batches: dict[int, int]  # of the last 24 hours alone
     worth: set[int]
     new: set[int]
-    # Those of groups that were shown already.
-    trends: "dict[int, Trend]"
+    # What was asked for already: groups that were shown, those drawn by hour, and for filters on groups the requests of
+    # each day ("2026-11-22") or hour ("2026-11-22 14").
+    trends: "dict[int, Trend]" = field(default_factory=dict)
+    by_hour: dict[int, list[int]] = field(default_factory=dict)
+    by_time: dict[tuple[bool, bool, str], dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +192,15 @@ class Row:
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
 
+def fetched(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
+    """The rows as the database's driver gives them, with days as 2026-11-22: of thousands the ORM's way costs more than
+    the query."""
+    with database.cursor() as cursor:
+        cursor.execute(*rows.query.sql_with_params())
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
 def days_of(request: HttpRequest, asked: Asked) -> QuerySet[ErrorDay]:
     rows = ErrorDay.objects.visible_to(request.user)
     return rows if asked.connection is None else rows.filter(connection=asked.connection)
@@ -222,9 +231,10 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
 
     A group changes in no other way: what is worth a retry, and when it was first seen, is written together with them.
     """
-    # Apart, because both are quick and the two in one query are not.
-    last = ErrorDay.objects.order_by("-pk").values_list("pk", flat=True).first()
-    stamp = last, ErrorDay.objects.count()
+    with database.cursor() as cursor:
+        # Two subqueries, because both are quick and an aggregate of both is not.
+        cursor.execute("SELECT (SELECT max(id) FROM dashboard_errorday), (SELECT count(*) FROM dashboard_errorday)")
+        stamp = cursor.fetchone()
     key = (visible_connections(request.user), asked.since, asked.connection)
     known = _sums.get(key)
     if known and known[0] == stamp:
@@ -232,24 +242,17 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
     groups = ErrorGroup.objects.filter(last_seen_at__gte=asked.since)
     sums = Sums(
         by_group={},
-        by_day={},
-        by_hour={},
         batches={},
-        trends={},
-        worth=set(groups.filter(retry__in=WORTH).values_list("pk", flat=True)),
-        new=set(groups.filter(first_seen_at__gte=asked.since).values_list("pk", flat=True)),
+        worth={pk for (pk,) in fetched(groups.filter(retry__in=WORTH).values("pk"))},
+        new={pk for (pk,) in fetched(groups.filter(first_seen_at__gte=asked.since).values("pk"))},
     )
     if asked.is_hours:
-        for group, hour, requests, batches in hours_of(request, asked):
-            sums.by_group[group] = sums.by_group.get(group, 0) + requests
-            sums.batches[group] = sums.batches.get(group, 0) + batches
-            sums.by_hour.setdefault(group, [0] * HOURS)[hour] += requests
+        met = errors_of(request, asked).filter(at__gte=asked.since).order_by().values("group_id")
+        for group, requests, batches in fetched(met.annotate(total=Sum("requests"), places=Count("pk"))):
+            sums.by_group[group], sums.batches[group] = requests, batches
     else:
         days = days_of(request, asked).filter(day__gte=asked.since.date()).order_by()
-        of_groups = days.values("group_id").annotate(total=Sum("requests"))
-        sums.by_group.update(of_groups.values_list("group_id", "total"))
-        of_days = days.values("day").annotate(total=Sum("requests"))
-        sums.by_day.update(of_days.values_list("day", "total"))
+        sums.by_group.update(fetched(days.values("group_id").annotate(total=Sum("requests"))))
     if len(_sums) >= MOST_SUMS:
         _sums.clear()
     _sums[key] = stamp, sums
@@ -269,13 +272,20 @@ class Hour(Func):
         return self.as_sql(compiler, connection, template=template, **more)
 
 
-def hours_of(request: HttpRequest, asked: Asked) -> Iterator[tuple[int, int, int, int]]:
-    """Each group's failing requests and batches in each of the last 24 hours; the running one is the last."""
-    places = {f"{asked.since + timedelta(hours=i):%Y-%m-%d %H}": i for i in range(HOURS)}
-    rows = errors_of(request, asked).filter(at__gte=asked.since).order_by()
-    found = rows.values("group_id", hour=Hour("at")).annotate(total=Sum("requests"), places=Count("pk"))
-    for group, hour, requests, batches in found.values_list("group_id", "hour", "total", "places"):
-        yield group, places.get(hour, HOURS - 1), requests, batches
+def hours_of(request: HttpRequest, asked: Asked, sums: Sums, groups: list[int]) -> dict[int, list[int]]:
+    """Each group's failing requests in each of the last 24 hours; the running one is the last."""
+    if missing := [group for group in groups if group not in sums.by_hour]:
+        places = {hour: i for i, hour in enumerate(hours_since(asked))}
+        sums.by_hour.update((group, [0] * HOURS) for group in missing)
+        rows = errors_of(request, asked).filter(group__in=missing, at__gte=asked.since).order_by()
+        found = rows.values("group_id", hour=Hour("at")).annotate(total=Sum("requests"))
+        for group, hour, requests in fetched(found.values_list("group_id", "hour", "total")):
+            sums.by_hour[group][places.get(hour, HOURS - 1)] += requests
+    return sums.by_hour
+
+
+def hours_since(asked: Asked) -> list[str]:
+    return [f"{asked.since + timedelta(hours=i):%Y-%m-%d %H}" for i in range(HOURS)]
 
 
 def text_filter(q: str) -> Q:
@@ -291,16 +301,18 @@ def text_filter(q: str) -> Q:
 
 def trends_of(request: HttpRequest, asked: Asked, sums: Sums, groups: Iterable[int]) -> dict[int, Trend]:
     """How each group went over the last days: two weeks, or the range if that is longer."""
-    today, begin = asked.now.astimezone(UTC).date(), asked.since.date()
+    today, begin = asked.now.astimezone(UTC).date(), str(asked.since.date())
     number = asked.trend_days
-    missing = [group for group in groups if group not in sums.trends]
+    if not (missing := [group for group in groups if group not in sums.trends]):
+        return sums.trends
     days = {group: [0] * number for group in missing}
     batches = dict.fromkeys(missing, 0)
     rows = days_of(request, asked).filter(group__in=missing, day__gt=today - timedelta(days=number), day__lte=today)
     found = rows.order_by().values("group_id", "day").annotate(total=Sum("requests"), places=Sum("batches"))
-    for group, day, requests, places in found.values_list("group_id", "day", "total", "places") if missing else ():
-        days[group][number - 1 - (today - day).days] = requests
-        if day >= begin:
+    at = {str(today - timedelta(days=number - 1 - i)): i for i in range(number)}
+    for group, day, requests, places in fetched(found):
+        days[group][at[str(day)]] = requests
+        if str(day) >= begin:
             batches[group] += places
     for group in missing:
         sums.trends[group] = Trend(days[group], sums.batches.get(group, batches[group]))
@@ -427,8 +439,8 @@ def chart_of(
     """Failing requests over the range: a layer for each of the largest groups, and one for all others."""
     top = chosen[:LAYERS]
     if asked.is_hours:
-        own = {group: totals.sums.by_hour[group] for group in top}
-        every = [sum(numbers) for numbers in zip(*(totals.sums.by_hour[group] for group in chosen), strict=True)]
+        own = hours_of(request, asked, totals.sums, top)
+        times = hours_since(asked)
         starts = [timezone.localtime(asked.since + timedelta(hours=i)) for i in range(HOURS)]
         labels = [f"{start:%H:%M}" for start in starts]
     else:
@@ -437,17 +449,35 @@ def chart_of(
         dates = [today - timedelta(days=days - 1 - i) for i in range(days)]
         labels = [date_format(day, "j M") for day in dates]
         own = {group: trends[group].days[-days:] for group in top}
-        sums = totals.sums.by_day
-        if len(chosen) < len(totals.sums.by_group):
-            few = Q(group__in=chosen) if len(chosen) <= MOST_NAMED else narrowed(asked)
-            rows = days_of(request, asked).filter(few, day__gte=dates[0]).order_by()
-            sums = dict(rows.values("day").annotate(total=Sum("requests")).values_list("day", "total"))
-        every = [sums.get(day, 0) for day in dates]
+        times = [str(day) for day in dates]
+    sums = by_time(request, asked, totals.sums, chosen)
+    every = [sums.get(time, 0) for time in times]
+    if asked.is_hours:
+        every[-1] = sum(sums.values()) - sum(every[:-1])  # with what a vendor's clock, ahead of ours, puts behind it
     layers = [Series(f"g{i + 1}", name_of(groups[group]), own[group]) for i, group in enumerate(top) if group in groups]
     others = [max(0, total - sum(layer.values[i] for layer in layers)) for i, total in enumerate(every)]
     if any(others):
         layers.append(Series("rest", _("other groups"), others))
     return stacked(labels, layers)
+
+
+def by_time(request: HttpRequest, asked: Asked, sums: Sums, chosen: list[int]) -> dict[str, int]:
+    """Failing requests of each day or hour, of the chosen groups together."""
+    filters = asked.retry, asked.new, asked.q
+    if (known := sums.by_time.get(filters)) is None:
+        few = Q()
+        if len(chosen) < len(sums.by_group):
+            few = Q(group__in=chosen) if len(chosen) <= MOST_NAMED else narrowed(asked)
+        found: QuerySet[Any, Any]
+        if asked.is_hours:
+            found = errors_of(request, asked).filter(few, at__gte=asked.since).order_by().values(hour=Hour("at"))
+        else:
+            found = days_of(request, asked).filter(few, day__gte=asked.since.date()).order_by().values("day")
+        known = {str(time): requests for time, requests in fetched(found.annotate(total=Sum("requests")))}
+        if len(sums.by_time) >= MOST_SUMS:
+            sums.by_time.clear()
+        sums.by_time[filters] = known
+    return known
 
 
 def narrowed(asked: Asked) -> Q:
