@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 
 from dashboard.insight.advice import advice_of
 from dashboard.insight.charts import Chart
-from dashboard.templatetags.batches import clock, clock_words, drawn, number, percent
+from dashboard.templatetags.batches import drawn, number, percent
+from dashboard.templatetags.times import clock, clock_words
 
 register = template.Library()
 

@@ -26,7 +26,8 @@ from dashboard.middleware import PULSE, client_address, polled, pulse_of
 from dashboard.models import Act, Batch, Transition, User
 from dashboard.models.batch import Outcome, Status
 from dashboard.sync import acts
-from dashboard.templatetags.batches import clock_words, left, now_of, percent
+from dashboard.templatetags.batches import left, now_of, percent
+from dashboard.templatetags.times import clock_words
 from dashboard.views.batch_errors import errors_context, has_moved, is_changing, is_watched, may_read_bodies, seen_token
 from dashboard.views.batch_row import STOPPING, has_bar, requested
 from dashboard.views.batches import is_htmx

@@ -20,7 +20,8 @@ from dashboard.insight.outcome import is_running, sentences
 from dashboard.insight.pulse import revisions_in
 from dashboard.middleware import pulse_of
 from dashboard.models import Batch, BatchError, FileKind, Reading
-from dashboard.templatetags.batches import clock_words, number
+from dashboard.templatetags.batches import number
+from dashboard.templatetags.times import clock_words
 from dashboard.views.shell import stale_connections
 
 GROUPS_SHOWN = 50

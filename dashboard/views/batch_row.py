@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 from dashboard.insight.outcome import is_running, lost_with_connection, unseen_since
 from dashboard.models import Act, Batch, Connection, Reason
 from dashboard.models.batch import Outcome, Status
-from dashboard.templatetags.batches import clock_words, number, short_endpoint
+from dashboard.templatetags.batches import number, short_endpoint
+from dashboard.templatetags.times import clock_words
 from dashboard.views.concern_line import Note, notes_of
 
 # Never payload or search_text: they are most of a row's bytes.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Self
 from django.conf import settings
 from django.db.models import Count
 
-from dashboard.insight.concerns import NOTICES, SEVERITY, STATES, in_short, sentence, since_of
+from dashboard.insight.concern_words import STATES, in_short, sentence, since_of
+from dashboard.insight.concerns import NOTICES, SEVERITY
 from dashboard.models import Batch, Concern, Reason
-from dashboard.templatetags.batches import clock_words, duration
+from dashboard.templatetags.times import clock_words, duration
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser

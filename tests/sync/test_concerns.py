@@ -12,7 +12,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from dashboard import tasks
-from dashboard.insight.concerns import Usual, sentence
+from dashboard.insight.concern_words import sentence
+from dashboard.insight.concerns import Usual
 from dashboard.models import Act, Batch, Concern, Connection, Reading, Reason, RemoteFile, Transition, User
 from dashboard.sync import acts, concerns
 from dashboard.sync.absorb import absorb
