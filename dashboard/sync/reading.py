@@ -26,6 +26,7 @@ from dashboard.models import Batch, BatchError, FileKind, FileRead, RemoteFile
 from dashboard.models.batch import recount
 from dashboard.models.connection import raise_revision
 from dashboard.sync import files, inputs
+from dashboard.sync.columns import counts_of
 from dashboard.sync.concerns import look_again
 from dashboard.sync.files import State, begin_again
 from dashboard.sync.grouping import Grouper, met_in, publish_errors, words_of
@@ -261,9 +262,8 @@ def note_outcome(batch: Batch) -> None:
     latest = {read.kind: read for read in shown if read.file_id == files.file_id_of(batch, read.kind)}
     failed, outcome = failed_in(latest.values(), batch.requests_total), batch.outcome
     if not batch.is_open:
-        counts = batch.requests_total, batch.requests_completed, batch.requests_failed
         started = batch.in_progress_at is not None
-        outcome = outcome_of(batch.status, *counts, started=started, failed_in_files=failed).value
+        outcome = outcome_of(batch.status, *counts_of(batch), started=started, failed_in_files=failed).value
     Batch.objects.filter(pk=batch.pk).update(failed_in_files=failed, outcome=outcome)
     if outcome != batch.outcome:
         recount(batch.connection_id, batch.status, batch.outcome, outcome)
