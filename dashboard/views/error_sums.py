@@ -167,8 +167,10 @@ class Totals:
 
 
 def fetched(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
-    """The rows as the database's driver gives them, with days as 2026-11-22: of thousands the ORM's way costs more than
-    the query."""
+    """The rows as the database's driver gives them: of thousands the ORM's way costs more than the query.
+
+    A day is a text on SQLite, a date on PostgreSQL, where a sum of large numbers is a Decimal.
+    """
     with database.cursor() as cursor:
         cursor.execute(*rows.query.sql_with_params())
         found: list[tuple[Any, ...]] = cursor.fetchall()
@@ -226,7 +228,8 @@ def sums_of(request: HttpRequest, asked: Asked) -> Sums:
             sums.by_group[group], sums.batches[group] = requests, batches
     else:
         days = days_of(request, asked).filter(day__gte=asked.since.date()).order_by()
-        sums.by_group.update(fetched(days.values("group_id").annotate(total=Sum("requests"))))
+        found = fetched(days.values("group_id").annotate(total=Sum("requests")))
+        sums.by_group.update((group, int(requests)) for group, requests in found)
     if len(_sums) >= MOST_SUMS:
         _sums.clear()
     _sums[key] = stamp, sums
@@ -285,7 +288,7 @@ def trends_of(request: HttpRequest, asked: Asked, sums: Sums, groups: Iterable[i
     found = rows.order_by().values("group_id", "day").annotate(total=Sum("requests"), places=Sum("batches"))
     at = {str(today - timedelta(days=number - 1 - i)): i for i in range(number)}
     for group, day, requests, places in fetched(found):
-        days[group][at[str(day)]] = requests
+        days[group][at[str(day)]] = int(requests)
         if str(day) >= begin:
             batches[group] += places
     for group in missing:
@@ -305,7 +308,7 @@ def by_time(request: HttpRequest, asked: Asked, sums: Sums, chosen: list[int]) -
             found = errors_of(request, asked).filter(few, at__gte=asked.since).order_by().values(hour=Hour("at"))
         else:
             found = days_of(request, asked).filter(few, day__gte=asked.since.date()).order_by().values("day")
-        known = {str(time): requests for time, requests in fetched(found.annotate(total=Sum("requests")))}
+        known = {str(time): int(requests) for time, requests in fetched(found.annotate(total=Sum("requests")))}
         if len(sums.by_time) >= MOST_SUMS:
             sums.by_time.clear()
         sums.by_time[filters] = known
