@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.insight.causes import cause_of
-from dashboard.insight.concerns import Clock
+from dashboard.insight.concern_words import Clock
 from dashboard.insight.outcome import count
 from dashboard.models import Batch, FileKind, FileRead, RemoteFile
 
@@ -247,7 +247,7 @@ def reckon(batch: Batch, files: dict[str, BatchFile]) -> Reckoning | None:
         total=batch.requests_total,
         completed=batch.requests_completed,
         failed=batch.requests_failed,
-        lost=batch.unaccounted,
+        lost=unaccounted_by_vendor(batch),
         is_cut_short=batch.is_cut_short,
         never_ran=sum(read.never_ran for read in reads),
         output_lines=output,
@@ -259,6 +259,12 @@ def reckon(batch: Batch, files: dict[str, BatchFile]) -> Reckoning | None:
         words=(),
     )
     return Reckoning(**{name: getattr(found, name) for name in found.__slots__} | {"words": tuple(verdict(found))})
+
+
+def unaccounted_by_vendor(batch: Batch) -> int | None:
+    if not batch.requests_total:
+        return None
+    return max(0, batch.requests_total - (batch.requests_completed or 0) - (batch.requests_failed or 0))
 
 
 def lines_of(file: BatchFile) -> int | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Reason(models.TextChoices):
-    """The closed set, worst first. What each means stands in insight/concerns.py."""
+    """The closed set, worst first. When each holds stands in insight/concerns.py."""
 
     # Of connections: while one is broken, nothing that is known of its batches is certain.
     CONNECTION_FAILING = "connection_failing", _("Connection failing")

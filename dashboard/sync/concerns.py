@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F, Max
 from django.db.models.functions import Coalesce, Least
 
+from dashboard.insight.concern_words import since_of
 from dashboard.insight.concerns import (
     ENDS,
     ENOUGH,
@@ -23,7 +24,6 @@ from dashboard.insight.concerns import (
     Usual,
     judged,
     reasons_of_connection,
-    since_of,
 )
 from dashboard.insight.pulse import health_of
 from dashboard.models import Act, Batch, Concern, Connection, Reading, Reason, RemoteFile, Transition
@@ -41,6 +41,7 @@ COLUMNS = (
     "requests_total",
     "requests_completed",
     "requests_failed",
+    "failed_in_files",
     "created_at",
     "in_progress_at",
     "expires_at",

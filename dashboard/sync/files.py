@@ -14,9 +14,12 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from dashboard.dialects.base import RemoteBatch
+from dashboard.insight.account import failed_in
+from dashboard.insight.outcome import outcome_of
 from dashboard.models import Batch, BatchError, Connection, FileKind, FileRead, Result
-from dashboard.models.batch import TERMINAL, Status
+from dashboard.models.batch import TERMINAL, Status, recount
 from dashboard.models.connection import ConnectionQuerySet, raise_revision
+from dashboard.sync.columns import counts_of
 from dashboard.sync.grouping import note_validation, publish_errors
 
 State = FileRead.State
@@ -51,7 +54,8 @@ def has_trouble(batch: Batch | RemoteBatch) -> bool:
         return False
     if batch.status in (Status.EXPIRED, Status.CANCELLED) or failed is None or failed > 0:
         return True
-    return total is not None and (completed or 0) + failed < total
+    # A vendor that counts no failure and yet wrote an error file has counted wrongly, or the file is empty and small.
+    return bool(batch.error_file_id) or (total is not None and (completed or 0) + failed < total)
 
 
 def wanted_files(batch: Batch, error_read: FileRead | None = None) -> list[FileKind]:
@@ -110,9 +114,24 @@ def note_ended(connection: Connection, remote_ids: Sequence[str], ended_now: Seq
     for (_pk, kind), batch in stale.items():
         if not file_id_of(batch, kind):
             publish_errors([(batch, {})], SOURCES[FileKind(kind)], batch.revision)
+            note_outcome(batch)
     validated = BatchError.objects.filter(batch__in=batches, source=BatchError.Source.VALIDATION)
     known = set(validated.values_list("batch", flat=True))
     note_validation([one for one in batches if one.errors or one.pk in known])
+
+
+def note_outcome(batch: Batch) -> None:
+    """What became of it, now that its files say more than its counts do. To be called where they are published."""
+    shown = FileRead.objects.filter(batch=batch, kind__in=SOURCES, state=State.READ).order_by("pk")
+    # Of each kind the latest, and none of a file that the batch does not have any more.
+    latest = {read.kind: read for read in shown if read.file_id == file_id_of(batch, read.kind)}
+    failed, outcome = failed_in(latest.values(), batch.requests_total), batch.outcome
+    if not batch.is_open:
+        started = batch.in_progress_at is not None
+        outcome = outcome_of(batch.status, *counts_of(batch), started=started, failed_in_files=failed).value
+    Batch.objects.filter(pk=batch.pk).update(failed_in_files=failed, outcome=outcome)
+    if outcome != batch.outcome:
+        recount(batch.connection_id, batch.status, batch.outcome, outcome)
 
 
 def wish(batches: Iterable[Batch], now: datetime, stale: Mapping[tuple[int, str], Batch] | None = None) -> None:

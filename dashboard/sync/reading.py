@@ -249,6 +249,7 @@ def _publish(reading: Reading) -> None:
         reading.hold(state=State.READ, ended_at=now, error_kind="", error_words="")
         batch = Batch.objects.select_related("connection").get(pk=batch.pk)
         publish_errors([(batch, met)], source, revision)
+        files.note_outcome(batch)
         if read.kind == FileKind.ERROR:
             files.wish_after(batch, read, now)
         files.wish_renamed(batch, read, now)

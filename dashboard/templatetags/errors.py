@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 from dashboard.insight.advice import advice_of
 from dashboard.insight.charts import Chart
 from dashboard.insight.retry import NEVER_RAN
-from dashboard.templatetags.batches import clock, clock_words, drawn, number, percent
+from dashboard.templatetags.batches import drawn, number, percent
+from dashboard.templatetags.times import clock, clock_words
 from dashboard.templatetags.visible import MARKS, visible
 
 register = template.Library()
@@ -165,6 +166,16 @@ def columns(chart: Chart) -> SafeString:
             f'<text class="on tip" x="100%" y="10" text-anchor="end">{words}</text></{tag}>\n'
         )
     return mark_safe("".join(out))  # noqa: S308 (words are escaped above, the rest are numbers of ours)
+
+
+@register.simple_tag
+def table_rows(chart: Chart) -> SafeString:
+    """The numbers of a chart, a row for each column."""
+    rows = (
+        f'<tr><th scope="row">{said(label)}</th>{"".join(f"<td>{number(value)}</td>" for value in values)}</tr>'
+        for label, values in chart.rows
+    )
+    return mark_safe("".join(rows))  # noqa: S308 (labels are escaped by `said`, the rest are numbers)
 
 
 @register.filter

@@ -27,7 +27,8 @@ from dashboard.middleware import PULSE, client_address, polled, pulse_of
 from dashboard.models import Act, Batch, Transition, User
 from dashboard.models.batch import Outcome, Status
 from dashboard.sync import acts
-from dashboard.templatetags.batches import clock_words, left, now_of, percent
+from dashboard.templatetags.batches import left, now_of, percent
+from dashboard.templatetags.times import clock_words
 from dashboard.views.batch_errors import errors_context, has_moved, is_changing, is_watched, may_read_bodies, seen_token
 from dashboard.views.batch_row import STOPPING, has_bar, requested
 from dashboard.views.batches import is_htmx
@@ -220,9 +221,9 @@ def bar_label(found: Batch) -> str:
     if not found.requests_total:
         return _("The number of requests is not known")
     return _("%(done)d of %(total)d completed, %(failed)d failed") % {
-        "done": found.requests_completed or 0,
+        "done": found.completed or 0,
         "total": found.requests_total,
-        "failed": found.requests_failed or 0,
+        "failed": found.failed or 0,
     }
 
 

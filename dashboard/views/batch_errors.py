@@ -21,7 +21,8 @@ from dashboard.insight.outcome import is_running, sentences
 from dashboard.insight.pulse import revisions_in
 from dashboard.middleware import pulse_of
 from dashboard.models import Batch, BatchError, ErrorGroup, FileKind, Reading
-from dashboard.templatetags.batches import clock_words, number
+from dashboard.templatetags.batches import number
+from dashboard.templatetags.times import clock_words
 from dashboard.templatetags.visible import visible
 from dashboard.views.shell import stale_connections
 
@@ -62,7 +63,7 @@ def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
             "batch-requests",
             reverse("batch-requests", args=[batch.pk]),
             _("Requests"),
-            number(failing or batch.requests_failed or None),
+            number(failing or batch.failed or None),
         ),
         Tab("batch-files", reverse("batch-files", args=[batch.pk]), _("Files"), number(files or None)),
     ]
@@ -162,7 +163,7 @@ def reads_of(batch: Batch, files: dict[str, BatchFile]) -> list[tuple[BatchFile,
     wanted = [FileKind.ERROR.value]
     if files["output"].latest:
         wanted.append(FileKind.OUTPUT.value)
-    if not files["error"].file_id and not batch.requests_failed:
+    if not files["error"].file_id and not batch.failed:
         wanted.remove(FileKind.ERROR.value)
     return [(files[kind], state_in_words(files[kind], batch, clock_words)) for kind in wanted]
 

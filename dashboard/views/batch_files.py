@@ -30,7 +30,7 @@ from dashboard.models import AuditEntry, Batch, FileKind
 from dashboard.sync import bodies
 from dashboard.sync.acts import Busy
 from dashboard.sync.files import ask
-from dashboard.templatetags.batches import clock_words
+from dashboard.templatetags.times import clock_words
 from dashboard.views.batch import find
 from dashboard.views.batch_errors import has_moved, live_context, may_read_bodies, safe_name, tabs_context
 from dashboard.views.batches import is_htmx

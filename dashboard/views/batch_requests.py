@@ -27,7 +27,7 @@ from dashboard.models import Batch, BatchError, ErrorGroup, FileKind, FileRead, 
 from dashboard.sync import bodies
 from dashboard.sync.acts import Busy
 from dashboard.sync.files import NoFile
-from dashboard.templatetags.batches import clock_words
+from dashboard.templatetags.times import clock_words
 from dashboard.views.batch import find
 from dashboard.views.batch_errors import (
     has_moved,
@@ -128,7 +128,11 @@ class Asked:
         if self.group is not None:
             found = found.filter(group=self.group)
         if self.q:
-            found = found.filter(Q(custom_id__icontains=self.q) | Q(words__icontains=self.q))
+            wanted = Q(custom_id__icontains=self.q)
+            if read.failed or read.never_ran:
+                # Only what failed has words: of fifty thousand that succeeded these need not be fetched.
+                wanted |= Q(words__icontains=self.q)
+            found = found.filter(wanted)
         return found
 
 
@@ -257,13 +261,13 @@ def chips_of(asked: Asked, reads: dict[str, FileRead], batch: Batch) -> list[tup
     """How many there are of each outcome, by the lines that were read. Searches are not counted."""
     # What was not read is not known: then the vendor's own counts stand there.
     is_read = "error" in reads or not batch.error_file_id
-    failed = sum(read.failed for read in reads.values()) if is_read else batch.requests_failed
+    failed = sum(read.failed for read in reads.values()) if is_read else batch.failed
     never = sum(read.never_ran for read in reads.values())
     numbers = {
         "": failed + never if failed is not None else None,
         "failed": failed,
         "never_ran": never,
-        "succeeded": reads["output"].succeeded if "output" in reads else batch.requests_completed,
+        "succeeded": reads["output"].succeeded if "output" in reads else batch.completed,
         "all": batch.requests_total,
     }
     # One kind of failure needs no chip of its own.

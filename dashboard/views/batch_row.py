@@ -11,7 +11,8 @@ from dashboard.insight.outcome import is_running, lost_with_connection, unseen_s
 from dashboard.insight.retry import NEVER_RAN
 from dashboard.models import Act, Batch, Connection, Reason
 from dashboard.models.batch import Outcome, Status
-from dashboard.templatetags.batches import clock_words, number, short_endpoint
+from dashboard.templatetags.batches import number, short_endpoint
+from dashboard.templatetags.times import clock_words
 from dashboard.views.concern_line import Note, notes_of
 
 # Never payload or search_text: they are most of a row's bytes.
@@ -28,6 +29,8 @@ SHOWN_COLUMNS = (
     "requests_total",
     "requests_completed",
     "requests_failed",
+    "failed_in_files",
+    "failing",
     "created_at",
     "expires_at",
     "finished_at",

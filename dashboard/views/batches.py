@@ -45,7 +45,7 @@ CHIPS: tuple[tuple[str, Any, str, tuple[str, ...] | None], ...] = (
 )
 OUTCOMES = {slug: outcomes for slug, _label, _state, outcomes in CHIPS}
 # What the list can be sorted by, always from the greatest down and then by id.
-SORTS = {"newest": "place", "finish": "finished_at", "failed": "requests_failed"}
+SORTS = {"newest": "place", "finish": "finished_at", "failed": "failing"}
 WORD = re.compile(r'"([^"]+)"|(\S+)')
 CURSOR = re.compile(r"(-?\d{1,19})\.(\d{1,18})")
 LARGEST = 2**63 - 1
@@ -160,7 +160,7 @@ class Asked:
             found = found.filter(finished_at__isnull=False)
         elif self.sort == "failed":
             # A literal: SQLite takes a partial index only when it can see that the condition holds.
-            found = found.filter(requests_failed__gt=RawSQL("0", []))
+            found = found.filter(failing__gt=RawSQL("0", []))
         return found
 
 

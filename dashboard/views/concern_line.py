@@ -10,9 +10,10 @@ from django.conf import settings
 from django.db.models import Count
 
 from dashboard.dialects.scrub import scrub
-from dashboard.insight.concerns import NOTICES, SEVERITY, STATES, Evidence, in_short, sentence, since_of
+from dashboard.insight.concern_words import STATES, in_short, sentence, since_of
+from dashboard.insight.concerns import NOTICES, SEVERITY, Evidence
 from dashboard.models import Batch, Concern, Reason
-from dashboard.templatetags.batches import clock_words, duration
+from dashboard.templatetags.times import clock_words, duration
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser

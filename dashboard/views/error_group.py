@@ -22,7 +22,7 @@ from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch, BatchError, ErrorDay, ErrorGroup
 from dashboard.views.batch_errors import copied, samples_of
 from dashboard.views.batches import EPOCH, is_htmx
-from dashboard.views.errors import kept
+from dashboard.views.error_sums import kept
 
 PAGE = 50
 TREND_DAYS = 30
@@ -37,7 +37,8 @@ SHOWN_COLUMNS = (
     "batch_id", "group_id", "source", "requests", "samples", "at", "connection__name", "batch__name",
     "batch__remote_id", "batch__owner", "batch__status", "batch__raw_status", "batch__outcome", "batch__gone_at",
     "batch__is_open", "batch__requests_total", "batch__requests_completed", "batch__requests_failed",
-    "batch__worst_requests", "batch__finished_at", "batch__ordered_at", "batch__output_file_id",
+    "batch__failed_in_files", "batch__worst_requests", "batch__finished_at", "batch__ordered_at",
+    "batch__output_file_id",
 )  # fmt: skip
 
 
@@ -163,8 +164,8 @@ def outcomes_of(errors: list[BatchError]) -> Chart | None:
     return stacked(
         [str(batch)[:40] for batch in batches.values()],
         [
-            Series("done", _("completed"), [batch.requests_completed or 0 for batch in batches.values()]),
-            Series("fail", _("failed"), [batch.requests_failed or 0 for batch in batches.values()]),
+            Series("done", _("completed"), [batch.completed or 0 for batch in batches.values()]),
+            Series("fail", _("failed"), [batch.failed or 0 for batch in batches.values()]),
             Series("rest", _("not completed"), [(b.unaccounted or 0) * b.is_cut_short for b in batches.values()]),
             Series("lost", _("unaccounted"), [(b.unaccounted or 0) * (not b.is_cut_short) for b in batches.values()]),
         ],

@@ -20,7 +20,7 @@ from dashboard.models import Batch, FileKind
 from dashboard.sync import bodies
 from dashboard.sync.acts import Busy
 from dashboard.sync.files import NoFile
-from dashboard.templatetags.batches import clock_words
+from dashboard.templatetags.times import clock_words
 from dashboard.views.batch import find, pretty
 from dashboard.views.batch_errors import may_read_bodies, tabs_context
 from dashboard.views.batch_files import for_readers, note, why_refused

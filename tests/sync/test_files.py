@@ -28,7 +28,8 @@ BOTH = {"error_file_id": "file-e", "output_file_id": "file-o"}
     ("status", "columns", "wanted"),
     [
         ("in_progress", BOTH | counts(10, 2, 3), []),
-        ("completed", BOTH | counts(10, 10), []),
+        ("completed", BOTH | counts(10, 10), ["error"]),
+        ("completed", {"output_file_id": "file-o"} | counts(10, 10), []),
         ("completed", BOTH | counts(10, 7, 3), ["error"]),
         ("completed", BOTH | counts(10, 9, 0), ["error"]),
         ("completed", BOTH, ["error"]),

@@ -16,6 +16,7 @@ from dashboard.models import Batch, BatchError, Connection, ErrorDay, ErrorGroup
 from dashboard.sync import files, held, reading
 from dashboard.sync.reading import read_file
 from tests.sync.conftest import Vendor
+from tests.sync.test_sight import counted
 
 VendorOf = Callable[..., Vendor]
 
@@ -195,12 +196,58 @@ def test_a_file_is_the_same_however_it_comes(vendor_of: VendorOf, fault: str) ->
 
 
 def test_the_output_is_read_where_the_error_file_does_not_explain_the_counts(vendor: Vendor) -> None:
-    good = {"custom_id": "a", "response": {"status_code": 200, "body": {"usage": {"total_tokens": 9}}}, "error": None}
-    batch = of_server(vendor, good, refused("b", "No."), refused("c", "No."), into="output", counts=(1, 2))
+    batch = of_server(vendor, GOOD, refused("b", "No."), refused("c", "No."), into="output", counts=(1, 2))
     [read, _] = read_all()
     assert (read.kind, read.succeeded, read.failed) == ("output", 1, 2)
     assert errors_of(batch) == [("output", "bad", 2)]
     assert set(Result.objects.values_list("custom_id", flat=True)) == {"b", "c"}, "nobody asked for the others"
+
+
+GOOD = {"custom_id": "a", "response": {"status_code": 200, "body": {"usage": {"total_tokens": 9}}}, "error": None}
+
+
+@pytest.mark.parametrize(("good", "outcome", "ended_as"), [(2, "partial", (2, 1)), (0, "all_failed", (0, 3))])
+def test_what_a_file_shows_becomes_the_outcome(
+    vendor: Vendor, good: int, outcome: str, ended_as: tuple[int, int]
+) -> None:
+    """And stays it, whatever its vendor goes on to count."""
+    bad = [refused(f"b{n}", "No.") for n in range(3 - good)]
+    batch = of_server(vendor, *[GOOD] * good, *bad, into="output", counts=(3, 0))
+    assert batch.outcome == "succeeded"
+    files.ask(batch, "output", "ana")
+    read_all()
+    batch.refresh_from_db()
+    assert (batch.outcome, batch.completed, batch.failed, batch.failing) == (outcome, *ended_as, ended_as[1])
+    assert counted() == {outcome: 1}
+    vendor.pull()
+    Batch.objects.update(payload=b"")
+    assert vendor.pull().changed == 1
+    batch.refresh_from_db()
+    assert (batch.outcome, batch.requests_completed) == (outcome, 3)
+    assert counted() == {outcome: 1}
+
+
+def test_an_outcome_is_put_back_by_a_file_without_errors(vendor: Vendor) -> None:
+    batch = of_server(vendor, GOOD, refused("b", "No."), refused("c", "No."), into="output", counts=(3, 0))
+    files.ask(batch, "output", "ana")
+    read_all()
+    mended = vendor.world.upload("mended.jsonl", "batch_output", b"\n".join([json.dumps(GOOD).encode()] * 3))
+    Batch.objects.filter(pk=batch.pk).update(output_file_id=mended.id)
+    assert counted() == {"partial": 1}
+    batch.refresh_from_db()
+    files.ask(batch, "output", "ana")
+    read_all()
+    batch.refresh_from_db()
+    assert (batch.failed_in_files, batch.failed, batch.worst_error) == (0, 0, None)
+    assert counted() == {"succeeded": 1}
+
+
+def test_a_batch_out_of_sight_is_not_called_ended_by_its_files(vendor: Vendor) -> None:
+    batch = of_server(vendor, refused("b", "No."), counts=(2, 1))
+    Batch.objects.filter(pk=batch.pk).update(is_open=True, status="in_progress", outcome="unseen")
+    read_all()
+    batch.refresh_from_db()
+    assert (batch.outcome, batch.failed_in_files, batch.failed) == ("unseen", 1, 1)
 
 
 def test_an_empty_error_file_leads_to_the_output(vendor: Vendor) -> None:

@@ -295,16 +295,38 @@ def test_the_largest_error_stands_under_its_row_in_the_list(desk: Client, prod: 
 
 
 def test_nothing_is_green_over_a_failure(desk: Client, prod: Connection) -> None:
-    batch = batch_made(prod, "completed", **counts(100, 100))
-    errors_made(batch, {SERVER: 4}, source="output")
-    for address in ("/batches/", f"/batches/{batch.pk}/"):
-        page = get(desk, address)
-        assert (
-            'data-state="succeeded"><svg class="i" aria-hidden="true"><use href="/static/icons.svg#st-succeeded"'
-            not in page
-        )
-        assert "Completed with errors" in page
-    assert "At least 4 of their answers are errors." in get(desk, f"/batches/{batch.pk}/")
+    some, every = (batch_made(prod, "completed", **counts(100, 100)) for _ in range(2))
+    errors_made(some, {SERVER: 4}, source="output", rows=False)
+    errors_made(every, {SERVER: 100}, source="output", rows=False)
+    for batch, words, bar in ((some, "Partial, 96 of 100", "96%"), (every, "All failed", "100%")):
+        for address in ("/batches/", f"/batches/{batch.pk}/"):
+            page = get(desk, address)
+            assert (
+                'data-state="succeeded"><svg class="i" aria-hidden="true"><use href="/static/icons.svg#st-succeeded"'
+                not in page
+            )
+            assert words in page
+            assert f'width="{bar}"' in page
+    page = get(desk, f"/batches/{some.pk}/")
+    assert "The vendor counts 4 of those as completed, but their answers are errors." in page
+    assert "96 of 100 completed, 4 failed" in page, "the bar is read out as it is drawn"
+    assert "None of 100 requests completed" in get(desk, f"/batches/{every.pk}/")
+
+
+def test_chips_filters_and_order_know_what_the_files_show(desk: Client, prod: Connection) -> None:
+    batch_made(prod, "completed", name="green", **counts(100, 100))
+    batch_made(prod, "completed", name="told", **counts(100, 90, 10))
+    errors_made(batch_made(prod, "completed", name="some", **counts(100, 100)), {SERVER: 4}, source="output")
+    errors_made(batch_made(prod, "completed", name="every", **counts(100, 100)), {SERVER: 100}, source="output")
+    shown = {}
+    for chip in ("succeeded", "partial", "failed"):
+        page = get(desk, f"/batches/?status={chip}")
+        shown[chip] = set(re.findall(r'aria-label="(green|told|some|every)"', page))
+        [number] = re.findall(rf'href="\?status={chip}" aria-current="true">.*?<b>(\d+)</b>', page)
+        assert int(number) == len(shown[chip])
+    assert shown == {"succeeded": {"green"}, "partial": {"told", "some"}, "failed": {"every"}}
+    by_failed = re.findall(r'aria-label="(green|told|some|every)"', get(desk, "/batches/?sort=failed"))
+    assert by_failed == ["every", "told", "some"]
 
 
 def test_every_state_can_be_shown(desk: Client) -> None:
