@@ -4,14 +4,17 @@ import csv
 import io
 import json
 import re
+import time
 from datetime import timedelta
 from html import unescape
+from types import SimpleNamespace
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from dashboard.models import Batch, Connection, ErrorGroup, User
+from dashboard.models import Batch, Connection, ErrorDay, ErrorGroup, User
+from dashboard.views import errors
 from dashboard.views.table import cell
 from tests.batches_made import batch_made, connection_made, counts
 from tests.cast import ClientOf
@@ -225,6 +228,23 @@ def test_a_vendors_words_are_never_markup_and_keep_their_direction_to_themselves
         assert "\x1b" not in page.split("<main")[1].replace(f'value="{EVIL}', "")
         assert "\u202e" not in re.sub(r"<bdi>.*?</bdi>", "", page.split("<main")[1])
         assert "<bdi>&lt;img" in page
+
+
+def test_sums_are_kept_for_a_minute_at_the_most(
+    desk: Client, prod: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(prod, {RATE: 5}, days=1)
+
+    def failing() -> int:
+        return sum(row.requests for row in desk.get("/errors/").context["rows"])
+
+    assert failing() == 5
+    # As two publications that overlap on PostgreSQL do it: the same newest row, and as many rows.
+    ErrorDay.objects.update(requests=7)
+    assert failing() == 5
+    later = time.monotonic() + errors.SUMS_LAST
+    monkeypatch.setattr("dashboard.views.errors.time", SimpleNamespace(monotonic=lambda: later))
+    assert failing() == 7
 
 
 @pytest.mark.parametrize(
