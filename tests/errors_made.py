@@ -19,7 +19,7 @@ from dashboard.models import (
     Result,
 )
 from dashboard.models.connection import raise_revision
-from dashboard.sync.reading import note_outcome
+from dashboard.sync.files import note_outcome
 from tests.batches_made import batch_made, connection_made, counts, everything_made
 
 RATE = (

@@ -17,7 +17,7 @@ from dashboard.insight.concerns import Usual
 from dashboard.models import Act, Batch, Concern, Connection, Reading, Reason, RemoteFile, Transition, User
 from dashboard.sync import acts, concerns
 from dashboard.sync.absorb import absorb
-from dashboard.sync.reading import note_outcome
+from dashboard.sync.files import note_outcome
 from tests.batches_made import batch_made, connection_made, counts
 from tests.errors_made import RATE, SERVER, errors_made
 from tests.sync.conftest import Vendor, remote

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from dashboard.models import Batch, Connection, ErrorDay, ErrorGroup, User
-from dashboard.views import errors
+from dashboard.views import error_sums
 from dashboard.views.table import cell
 from tests.batches_made import batch_made, connection_made, counts
 from tests.cast import ClientOf
@@ -242,8 +242,8 @@ def test_sums_are_kept_for_a_minute_at_the_most(
     # As two publications that overlap on PostgreSQL do it: the same newest row, and as many rows.
     ErrorDay.objects.update(requests=7)
     assert failing() == 5
-    later = time.monotonic() + errors.SUMS_LAST
-    monkeypatch.setattr("dashboard.views.errors.time", SimpleNamespace(monotonic=lambda: later))
+    later = time.monotonic() + error_sums.SUMS_LAST
+    monkeypatch.setattr("dashboard.views.error_sums.time", SimpleNamespace(monotonic=lambda: later))
     assert failing() == 7
 
 
