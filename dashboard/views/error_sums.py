@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection as database
 from django.db.models import CharField, Count, Func, Q, QuerySet, Sum
 from django.http import HttpRequest, QueryDict
@@ -174,8 +175,12 @@ def fetched(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
 
     A day is a text on SQLite, a date on PostgreSQL, where a sum of large numbers is a Decimal.
     """
+    try:
+        sql = rows.query.sql_with_params()
+    except EmptyResultSet:
+        return []
     with database.cursor() as cursor:
-        cursor.execute(*rows.query.sql_with_params())
+        cursor.execute(*sql)
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
 

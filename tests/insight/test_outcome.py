@@ -86,7 +86,7 @@ def test_a_failure_after_the_start_is_no_failed_validation() -> None:
             "expired",
         ),
         (
-            {"outcome": "expired", "requests_total": 1000, "requests_completed": 812, "output_file_id": "f"},
+            {"outcome": "expired", "requests_total": 1000, "requests_completed": 812},
             "Expired, 812 of 1,000 done, no output",
             "expired",
         ),
