@@ -49,13 +49,10 @@ def begin_at_once(**_: Any) -> None:
 
 @shared_task(ignore_result=True)
 def tick() -> None:
-    """Every five seconds: note that we live, write what time alone changes, send what is due."""
+    """Every five seconds: note that we live, send what is due, write what time alone changes."""
     now = timezone.now()
     swept = _note_worker(now)
-    mark_overdue(now)
-    judge_health(now)
-    concerns.judge_connections(now)
-    concerns.judge_due(now)
+    # First: whatever breaks below, connections go on being synced.
     for pk in Connection.objects.due(now).values_list("pk", flat=True):
         sync_connection.apply_async((pk,), expires=MESSAGE_LIFE)
     for pk in Connection.objects.to_drop(now).values_list("pk", flat=True):
@@ -64,6 +61,10 @@ def tick() -> None:
         settle_act.apply_async((pk,), expires=MESSAGE_LIFE)
     for pk in files.due_reads(now):
         read_file.apply_async((pk,), expires=MESSAGE_LIFE)
+    mark_overdue(now)
+    judge_health(now)
+    concerns.judge_connections(now)
+    concerns.judge_due(now)
     if swept:
         sweep()
 

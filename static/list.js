@@ -38,10 +38,12 @@
     } catch { return; } // no suggestions is no trouble
     if (mine !== asked || document.activeElement !== box) return;
     const found = new DOMParser().parseFromString(text, "text/html").querySelectorAll("[role=option]");
+    const kept = active()?.dataset.text;
     list.replaceChildren(...found);
     list.hidden = !found.length;
     box.setAttribute("aria-expanded", String(Boolean(found.length)));
-    box.removeAttribute("aria-activedescendant");
+    // Whoever has pointed at one already means that one.
+    point(kept && options().find((option) => option.dataset.text === kept));
   }
 
   function soon() {

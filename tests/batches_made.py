@@ -149,9 +149,10 @@ def everything_made() -> dict[str, Batch]:
     make("uncounted", lab, "completed", "lora-distill-eval", created_at=at(hours=18), owner="tomas",
          model="llama-3.3-70b", endpoint="/v1/chat/completions")  # fmt: skip
     make("cancelled", azure, "cancelled", "sentiment-reviews-es-2026-11", created_at=at(hours=17), owner="jonas",
-         cancelling_at=at(hours=16.9), **counts(900, 40))  # fmt: skip
+         cancelling_at=at(hours=16.9), output_file_id="file-cancelled-out", **counts(900, 40))  # fmt: skip
     make("expired", azure, "expired", "invoice-extract-q3-part-3", created_at=at(hours=30), owner="jonas",
-         finished_at=at(hours=6), ordered_at=at(hours=16), **counts(1000, 812))  # fmt: skip
+         finished_at=at(hours=6), ordered_at=at(hours=16), output_file_id="file-expired-out",
+         **counts(1000, 812))  # fmt: skip
     make("invalid", azure, "failed", "invoice-extract-q3-part-4", created_at=at(hours=15), owner="jonas",
          in_progress_at=None, finished_at=at(hours=14.97), errors=bad_line)  # fmt: skip
     make("succeeded", prod, "completed", "catalog-enrich-fr-shard-02", created_at=at(hours=14), owner="mei",

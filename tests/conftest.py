@@ -8,7 +8,7 @@ from django.conf import settings
 
 from dashboard import middleware
 from dashboard.insight import pulse
-from dashboard.views import errors
+from dashboard.views import error_sums
 
 pytest_plugins = ["tests.cast", "tests.chromium"]
 
@@ -25,4 +25,4 @@ def nothing_remembered() -> Iterator[None]:
     yield
     middleware._known.clear()
     pulse._latest = None
-    errors._sums.clear()
+    error_sums._sums.clear()

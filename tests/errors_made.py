@@ -19,6 +19,7 @@ from dashboard.models import (
     Result,
 )
 from dashboard.models.connection import raise_revision
+from dashboard.sync.files import note_outcome
 from tests.batches_made import batch_made, connection_made, counts, everything_made
 
 RATE = (
@@ -76,7 +77,8 @@ def file_made(batch: Batch, kind: str, **columns: Any) -> RemoteFile:
 def errors_made(batch: Batch, found: dict[Error, int], *, source: str = "error", rows: bool = True) -> FileRead:
     """Failures of a batch by error, as reading its file would leave them: groups, day, worst error and results."""
     lines = sum(found.values())
-    read = read_made(batch, source, lines, failed=lines)
+    never = sum(requests for (status, *_words), requests in found.items() if status is None)
+    read = read_made(batch, source, lines, failed=lines - never, never_ran=never)
     at = batch.finished_at or batch.ordered_at
     line = 0
     results: list[Result] = []
@@ -115,6 +117,7 @@ def errors_made(batch: Batch, found: dict[Error, int], *, source: str = "error",
         Result.objects.bulk_create(results, batch_size=1_000)
     worst, requests = max(found.items(), key=lambda item: item[1])
     Batch.objects.filter(pk=batch.pk).update(worst_error=group_made(worst), worst_requests=requests)
+    note_outcome(batch)
     moved(batch)
     batch.refresh_from_db()
     return read

@@ -136,6 +136,17 @@ def test_the_tick_leaves_a_sign_of_life(db: None) -> None:
     assert timezone.now() - part.seen_at < timedelta(seconds=5)
 
 
+def test_connections_are_synced_whatever_breaks_in_judging_them(
+    connection: Connection, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.sync.concerns.judge_due", lambda now: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        tasks.tick()
+    assert [(task, arguments) for task, arguments, _ in take()] == [
+        ("dashboard.tasks.sync_connection", [connection.pk])
+    ]
+
+
 def test_an_act_left_behind_is_sent_to_be_settled(connection: Connection, ana: User, take: Take) -> None:
     absorb(connection, [remote()], asked_at=timezone.now(), source=Transition.Source.POLL)
     Connection.objects.update(next_sync_at=timezone.now() + timedelta(hours=1))

@@ -19,9 +19,9 @@ from msgspec import Meta
 from . import fields
 from .fields import Oddities, Record, pick
 from .jsonl import LONGEST_LINE
-from .pages import decode, depth
-from .scrub import scrub
-from .words import MAX_DEPTH, MAX_MESSAGE, Told, hear, is_empty, opened, text_of, to_status
+from .pages import decode
+from .scrub import SHORTEST_SECRET, scrub
+from .words import MAX_MESSAGE, Told, hear, is_beyond, is_empty, opened, text_of, to_status
 
 MAX_WORD: Final = 200
 # What is looked at, and never more is kept in memory. Masking comes before the final cut: half a key is still a key.
@@ -188,7 +188,7 @@ def read_ordinary(raw: bytes, number: int, secrets: tuple[str, ...] = ()) -> Res
         return None
     custom_id, error = line.custom_id, line.error
     if answer is None or body is None:
-        if error is None or error.code not in _NEVER_RAN or "\0" in custom_id:
+        if error is None or error.code not in _NEVER_RAN or "\0" in custom_id or _holds_key(custom_id, secrets):
             return None
         code, kind, message, param, is_odd = _shown(error.code, error.type, error.message, error.param, secrets)
         if is_odd:
@@ -196,7 +196,7 @@ def read_ordinary(raw: bytes, number: int, secrets: tuple[str, ...] = ()) -> Res
         return ResultLine(number, custom_id, "never_ran", None, _NEVER_RAN[code], kind, message, param)
     status, request_id, model = answer.status_code, answer.request_id or "", body.model or ""
     labels = custom_id + request_id + model if model else custom_id + request_id
-    if error is not None or "\0" in labels or request_id == "None" or model == "None":
+    if error is not None or "\0" in labels or request_id == "None" or model == "None" or _holds_key(labels, secrets):
         return None
     given = written = total = None
     if (usage := body.usage) is not None:
@@ -225,7 +225,7 @@ def read_any(raw: bytes, number: int, secrets: tuple[str, ...] = ()) -> ResultLi
         return Unreadable(number, reason, scrub(raw[:4_000].decode(errors="replace"), secrets, limit=200))
 
     raw = raw.removeprefix(b"\xef\xbb\xbf")
-    if depth(raw, MAX_DEPTH) > MAX_DEPTH:
+    if is_beyond(raw):
         return unreadable("too_deep")
     try:
         record = decode(raw)
@@ -243,15 +243,15 @@ def read_any(raw: bytes, number: int, secrets: tuple[str, ...] = ()) -> ResultLi
     return ResultLine(
         number,
         # Bedrock, whose lines LiteLLM hands on as they are, and Gemini have names of their own for it.
-        _custom_id(pick(record, "custom_id", "record_id", "key")),
+        _custom_id(pick(record, "custom_id", "record_id", "key"), secrets),
         ended,
         told.status,
         code,
         kind,
         message,
         param,
-        _label(told.request_id),
-        _label(pick(told.body, "model", "model_version")),
+        _label(told.request_id, secrets),
+        _label(pick(told.body, "model", "model_version"), secrets),
         given,
         written,
         total,
@@ -330,15 +330,24 @@ def _tokens(body: Record) -> tuple[int | None, int | None, int | None]:
     return None, None, None
 
 
-def _custom_id(value: Any) -> str | None:
+def _holds_key(text: str, secrets: tuple[str, ...]) -> bool:
+    """Whether a vendor that was given our key repeats it. What is shorter is none, and part of many a word."""
+    return any(len(key) >= SHORTEST_SECRET and key in text for key in secrets)
+
+
+def _custom_id(value: Any, secrets: tuple[str, ...]) -> str | None:
     """The customer's own id. Cutting or mending one would mean another request, so it is whole or absent."""
     if isinstance(value, str):
+        if _holds_key(value, secrets):
+            return None
         return value if len(value) <= fields.MAX_ID and fields.clean(value) == value else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _label(value: Any) -> str:
+def _label(value: Any, secrets: tuple[str, ...]) -> str:
     """A name that says nothing of a person: of a model, of a request."""
+    if isinstance(value, str) and _holds_key(value, secrets):
+        return ""
     if isinstance(value, str) and len(value) <= MAX_WORD and value.isprintable():
         return "" if value == "None" else value
     return fields.clean(text_of(value))[:MAX_WORD]

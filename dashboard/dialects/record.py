@@ -145,7 +145,16 @@ _SYNONYMS: Final[dict[str, str]] = {
 
 def read_record(payload: bytes, now: int, secrets: Sequence[str] = ()) -> RemoteBatch | RefusedRecord:
     """One record, by the fast reader when it is ordinary, else by the slow one. Never raises."""
-    return read_ordinary(payload) or read_any(payload, now, secrets)
+    record = read_ordinary(payload) or read_any(payload, now, secrets)
+    if isinstance(record, RemoteBatch) and record.errors:
+        record.errors = tuple(_masked(error, secrets) for error in record.errors)
+    return record
+
+
+def _masked(error: RemoteError, secrets: Sequence[str]) -> RemoteError:
+    """A quota's message names the organisation, and the people of it may be named too: none of that is shown."""
+    code, param = scrub(error.code, secrets, limit=200), scrub(error.param, secrets, limit=200)
+    return RemoteError(code, scrub(error.message, secrets, limit=2_000), param, error.line)
 
 
 def read_ordinary(payload: bytes) -> RemoteBatch | None:

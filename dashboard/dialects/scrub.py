@@ -11,7 +11,7 @@ from urllib.parse import quote
 MASK = "[…]"
 
 # Shorter "keys" (a local server's "x") are no secrets, and masking them would eat ordinary words.
-_SHORTEST_SECRET = 4
+SHORTEST_SECRET = 4
 # This many characters of our key in a row are taken as a leak of it, whatever stands around them.
 _WINDOW = 8
 
@@ -65,7 +65,7 @@ def _mask_match(match: re.Match[str]) -> str:
 
 
 def _mask_secret(text: str, secret: str) -> str:
-    if len(secret) < _SHORTEST_SECRET:
+    if len(secret) < SHORTEST_SECRET:
         return text
     for whole in {secret, quote(secret, safe="")}:
         text = text.replace(whole, MASK)

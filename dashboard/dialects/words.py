@@ -19,6 +19,9 @@ from .wire import read_error
 MAX_DEPTH: Final = 128
 """Levels of nesting in one line, which may hold a JSON schema with everything that is inside it."""
 MAX_MESSAGE: Final = 1_000
+MAX_CONTAINERS: Final = 100_000
+"""Objects and lists in one line. As objects of Python they take a hundred times the room of their two brackets."""
+MAX_VALUES: Final = 1_000_000
 
 
 @dataclass(slots=True)
@@ -153,12 +156,18 @@ def opened(body: Any) -> Any:
     if not isinstance(body, str) or not body[:200].lstrip().startswith("{"):
         return body
     raw = body.encode("utf-8", "replace")
-    if depth(raw, MAX_DEPTH) > MAX_DEPTH:
+    if is_beyond(raw):
         return body
     try:
         return decode(raw)
     except ValueError:
         return body
+
+
+def is_beyond(raw: bytes) -> bool:
+    """Whether JSON is nested, or made of more pieces, than any answer is; nobody builds it then."""
+    pieces = raw.count(b"{") + raw.count(b"[")
+    return pieces > MAX_CONTAINERS or raw.count(b",") > MAX_VALUES or depth(raw, MAX_DEPTH) > MAX_DEPTH
 
 
 def is_empty(value: Any) -> bool:

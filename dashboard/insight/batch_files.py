@@ -1,14 +1,13 @@
 """The three files of a batch: what is known of each, how far its reading came, and whether its lines add up."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.insight.causes import cause_of
+from dashboard.insight.concern_words import Clock
 from dashboard.insight.outcome import count
 from dashboard.models import Batch, FileKind, FileRead, RemoteFile
 
@@ -92,15 +91,17 @@ def files_of(batch: Batch) -> dict[str, BatchFile]:
     }
 
 
-def state_in_words(file: BatchFile, batch: Batch) -> list[str]:
-    """Honest sentences about one file: what is known, what is not, and what comes next."""
+def state_in_words(file: BatchFile, batch: Batch, clock: Clock) -> list[str]:
+    """Honest sentences about one file: what is known, what is not, and what comes next. `clock` writes times."""
     read = file.latest
     if not file.file_id:
-        return [_("None yet: the vendor names it when the batch ends.") if batch.is_open else _("There is none.")]
+        if batch.is_open:
+            return [_("None yet: the vendor names it when the batch ends.")]
+        return [_("There is none."), *lost_in_words(file, batch)]
     if file.is_gone:
-        return [gone_in_words(file), *read_in_words(file)]
+        return [gone_in_words(file, clock), *read_in_words(file)]
     if read is None:
-        return [_("Not read yet.")]
+        return [_("Not read yet."), *usable_in_words(file, batch)]
     said = []
     if read.state == State.WANTED:
         said.append(_("Waiting to be read."))
@@ -112,27 +113,50 @@ def state_in_words(file: BatchFile, batch: Batch) -> list[str]:
         said.append(_("Could not be read."))
     if read.state != State.READ and read.error_kind:
         said.append(cause_of(read.error_kind))
-        said += again_in_words(read)
-    return said + read_in_words(file)
+        said += again_in_words(read, clock)
+    return said + read_in_words(file) + usable_in_words(file, batch)
 
 
-def moment(at: datetime) -> str:
-    """3 Oct 14:06, in the person's own zone."""
-    return date_format(timezone.localtime(at), "j M H:i")
+def lost_in_words(file: BatchFile, batch: Batch) -> list[str]:
+    done = batch.requests_completed
+    if file.kind != FileKind.OUTPUT or not done:
+        return []
+    words = ngettext(
+        "The vendor counts %(count)s completed request, and keeps no answer to it.",
+        "The vendor counts %(count)s completed requests, and keeps no answers to them.",
+        done,
+    )
+    return [words % {"count": count(done)}]
 
 
-def gone_in_words(file: BatchFile) -> str:
+def usable_in_words(file: BatchFile, batch: Batch) -> list[str]:
+    """How much of an output file is worth having: by its lines once they were read, else by the vendor's count."""
+    if file.kind != FileKind.OUTPUT or batch.is_open:
+        return []
+    if file.shown:
+        usable = file.shown.succeeded
+        return [ngettext("%(count)s usable line.", "%(count)s usable lines.", usable) % {"count": count(usable)}]
+    done = batch.requests_completed
+    if done is None:
+        return []
+    words = ngettext(
+        "%(count)s usable line by the vendor’s count.", "%(count)s usable lines by the vendor’s count.", done
+    )
+    return [words % {"count": count(done)}]
+
+
+def gone_in_words(file: BatchFile, clock: Clock) -> str:
     at = file.remote.gone_at if file.remote else None
     if at is None and file.latest:
         at = file.latest.ended_at
     if at is None:
         return _("Expired or deleted at the vendor.")
-    return _("Expired or deleted at the vendor, noticed %(date)s.") % {"date": moment(at)}
+    return _("Expired or deleted at the vendor, noticed %(time)s.") % {"time": clock(at)}
 
 
-def again_in_words(read: FileRead) -> list[str]:
+def again_in_words(read: FileRead, clock: Clock) -> list[str]:
     if read.next_try_at and read.next_try_at > timezone.now():
-        return [_("Tried again %(time)s.") % {"time": moment(read.next_try_at)}]
+        return [_("Next try %(time)s.") % {"time": clock(read.next_try_at)}]
     return [] if read.state in FileRead.OPEN else [_("It is not tried again by itself.")]
 
 
@@ -145,7 +169,11 @@ def read_in_words(file: BatchFile) -> list[str]:
     if read.is_capped:
         said.append(_("Only its first %(lines)s lines were read.") % {"lines": count(read.lines)})
     elif file.kind == FileKind.INPUT:
-        said.append(_("Compared with the results.") if read.missing is not None else _("Looked up for the samples."))
+        said.append(
+            _("Compared with the results.")
+            if read.missing is not None
+            else _("Read as far as the samples of the errors were found in it.")
+        )
     elif file.latest is read:
         said.append(
             ngettext("Read: %(lines)s line.", "Read: %(lines)s lines.", read.lines) % {"lines": count(read.lines)}
@@ -173,6 +201,8 @@ class Reckoning:
     completed: int | None
     failed: int | None
     lost: int | None  # neither completed nor failed, by the vendor's counts
+    is_cut_short: bool  # by its deadline or a cancel, so that those are no riddle
+    never_ran: int  # of those, as the lines that were read say
     output_lines: int | None
     error_lines: int | None
     input_lines: int | None
@@ -184,7 +214,14 @@ class Reckoning:
     @property
     def is_settled(self) -> bool:
         """A comparison with the input file would name nothing, or could not be made."""
-        return not self.is_whole or (self.missing == 0 and not self.lost)
+        return not self.is_whole or (self.missing == 0 and not self.unexplained)
+
+    @property
+    def unexplained(self) -> int:
+        """Neither completed nor failed, and nothing says that they never ran."""
+        if self.is_cut_short and not self.never_ran:
+            return 0
+        return max(0, (self.lost or 0) - self.never_ran)
 
     @property
     def state(self) -> str:
@@ -210,7 +247,9 @@ def reckon(batch: Batch, files: dict[str, BatchFile]) -> Reckoning | None:
         total=batch.requests_total,
         completed=batch.requests_completed,
         failed=batch.requests_failed,
-        lost=batch.unaccounted,
+        lost=unaccounted_by_vendor(batch),
+        is_cut_short=batch.is_cut_short,
+        never_ran=sum(read.never_ran for read in reads),
         output_lines=output,
         error_lines=error,
         input_lines=given,
@@ -220,6 +259,12 @@ def reckon(batch: Batch, files: dict[str, BatchFile]) -> Reckoning | None:
         words=(),
     )
     return Reckoning(**{name: getattr(found, name) for name in found.__slots__} | {"words": tuple(verdict(found))})
+
+
+def unaccounted_by_vendor(batch: Batch) -> int | None:
+    if not batch.requests_total:
+        return None
+    return max(0, batch.requests_total - (batch.requests_completed or 0) - (batch.requests_failed or 0))
 
 
 def lines_of(file: BatchFile) -> int | None:
@@ -243,13 +288,16 @@ def verdict(found: Reckoning) -> list[tuple[str, str]]:
         said.append(("bad", words % {"count": count(-found.missing)}))
     else:
         said.append(("good", _("Every request is in one of the files.")))
-    if found.lost:
+    if found.lost and found.never_ran:
+        words = ngettext("%(count)s request never ran.", "%(count)s requests never ran.", found.never_ran)
+        said.append(("", words % {"count": count(found.never_ran)}))
+    if found.unexplained:
         words = ngettext(
             "By the vendor’s own counts %(count)s request is unaccounted for.",
             "By the vendor’s own counts %(count)s requests are unaccounted for.",
-            found.lost,
+            found.unexplained,
         )
-        said.append(("bad", words % {"count": count(found.lost)}))
+        said.append(("bad", words % {"count": count(found.unexplained)}))
     if found.input_lines is not None and found.total and found.is_whole and found.input_lines != found.total:
         words = _("The input file has %(lines)s lines, the vendor counts %(total)s requests.")
         said.append(("bad", words % {"lines": count(found.input_lines), "total": count(found.total)}))

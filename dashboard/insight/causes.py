@@ -38,7 +38,10 @@ CAUSES: dict[str, str | Promise] = {
     "defect": _("The sync broke on a defect of this dashboard; the log has the details."),
     # Of files.
     "file_gone": _("The file expired or was deleted at the vendor."),
-    "not_comparable": _("One of the batch's files could not be read, so there is nothing to compare it with."),
+    "not_comparable": _(
+        "One of the batch's files could not be read, or not to its end, so there is nothing to compare it with."
+    ),
+    "not_reached": _("The line stands too far behind in a file of which no parts can be asked for."),
     "busy": _("As many files as may be are being passed through already. Try again in a few seconds."),
     # Of a sync that ended well all the same.
     "empty_page": _("The list ended at an empty page, although the vendor said that there is more."),

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.models import Batch
-from dashboard.models.batch import TERMINAL, Outcome, Status
+from dashboard.models.batch import TERMINAL, Outcome, Status, ended_as
 
 OPEN = (Status.VALIDATING, Status.IN_PROGRESS, Status.FINALIZING, Status.CANCELLING)
 # What a batch looks like: the name of an icon, a colour and a shape in the stylesheet.
@@ -32,9 +32,18 @@ STATES = {
 
 
 def outcome_of(
-    status: str, total: int | None, completed: int | None, failed: int | None, *, started: bool = False
+    status: str,
+    total: int | None,
+    completed: int | None,
+    failed: int | None,
+    *,
+    started: bool = False,
+    failed_in_files: int = 0,
 ) -> Outcome:
-    """The outcome code. `started` says whether the vendor gave a time at which requests began to run."""
+    """The outcome code. `started` says whether the vendor gave a time at which requests began to run.
+
+    A vendor's count of failures is not believed where its files show more of them.
+    """
     if status in OPEN:
         return Outcome.OPEN
     if status == Status.EXPIRED:
@@ -45,12 +54,13 @@ def outcome_of(
         return Outcome.FAILED if started or completed or failed else Outcome.FAILED_VALIDATION
     if status != Status.COMPLETED:
         return Outcome.UNKNOWN
+    if not (total or completed or failed) and None not in (completed, failed):
+        return Outcome.UNCOUNTED if failed_in_files else Outcome.NO_REQUESTS
+    if total is None:
+        total = (completed or 0) + (failed or 0)
+    completed, failed = ended_as(total, completed, failed, failed_in_files)
     if completed is None or failed is None:
         return Outcome.UNCOUNTED
-    if total is None:
-        total = completed + failed
-    if total == 0 and not completed and not failed:
-        return Outcome.NO_REQUESTS
     if not failed and completed >= total:
         return Outcome.SUCCEEDED
     if not completed and failed >= total:
@@ -86,30 +96,31 @@ def state_of(batch: Batch) -> str:
         return "gone"
     if batch.outcome == Outcome.OPEN:
         return batch.status
-    if hides_errors(batch):
-        return "partial"
     return STATES[Outcome(batch.outcome)]
 
 
-def hides_errors(batch: Batch) -> bool:
-    """Whether the vendor counts requests as completed whose answers are errors, as its files show. Never green then."""
-    return batch.outcome == Outcome.SUCCEEDED and bool(batch.worst_requests)
+def lacks_output(batch: Batch) -> bool:
+    """Whether requests completed and yet nothing is usable: some servers throw away the output of a cancelled batch."""
+    return bool(batch.requests_completed) and not batch.output_file_id
 
 
 def in_words(batch: Batch) -> str:
     """A few words, as they stand in a row, on the batch and on a wall: "Partial, 97 of 100"."""
     if unseen_since(batch):
         return _("No longer visible")
-    done, total = batch.requests_completed, batch.requests_total
+    done, total = batch.completed, batch.requests_total
     match batch.outcome:
         case Outcome.OPEN:
             return str(Status(batch.status).label)
-        case Outcome.SUCCEEDED if hides_errors(batch):
-            return _("Completed with errors")
         case Outcome.PARTIAL:
-            return _("Partial, %(done)s of %(total)s") % {"done": count(done), "total": count(total)}
+            said = {"done": count(done), "total": count(total or (done or 0) + (batch.failed or 0))}
+            return _("Partial, %(done)s of %(total)s") % said
+        case Outcome.EXPIRED if total and lacks_output(batch):
+            return _("Expired, %(done)s of %(total)s done, no output") % {"done": count(done), "total": count(total)}
         case Outcome.EXPIRED if total:
             return _("Expired, %(done)s of %(total)s usable") % {"done": count(done), "total": count(total)}
+        case Outcome.CANCELLED if lacks_output(batch):
+            return _("Cancelled, %(done)s done, no output") % {"done": count(done)}
         case Outcome.CANCELLED if done is not None:
             return _("Cancelled, %(done)s usable") % {"done": count(done)}
         case Outcome.UNKNOWN:
@@ -139,7 +150,7 @@ def sentence(batch: Batch) -> str:
 
 def sentences(batch: Batch) -> list[tuple[str, str]]:
     """The same in pieces: "main" comes first, "bad" is what failed, "" is the rest."""
-    failed, lost = batch.requests_failed or 0, batch.unaccounted or 0
+    failed, lost = batch.failed or 0, batch.unaccounted or 0
     if batch.outcome == Outcome.FAILED_VALIDATION:
         lost = 0  # all of them, which is said already
     pieces = [
@@ -147,7 +158,7 @@ def sentences(batch: Batch) -> list[tuple[str, str]]:
         ("", _by_then(batch) if unseen_since(batch) else ""),
         ("bad", _failed(failed) if batch.outcome != Outcome.ALL_FAILED else ""),
         ("bad", _hidden(batch)),
-        ("", _unaccounted(lost)),
+        ("", _not_completed(lost) if batch.is_cut_short else _unaccounted(lost)),
         ("", _overdue(batch)),
         ("", _out_of_sight(batch)),
     ]
@@ -155,7 +166,7 @@ def sentences(batch: Batch) -> list[tuple[str, str]]:
 
 
 def _main(batch: Batch) -> str:
-    done, failed, total = batch.requests_completed or 0, batch.requests_failed or 0, batch.requests_total
+    done, failed, total = batch.completed or 0, batch.failed or 0, batch.requests_total
     said = {"done": count(done), "total": count(total), "processed": count(done + failed)}
     if batch.is_open:
         if not total:
@@ -174,6 +185,15 @@ def _main(batch: Batch) -> str:
             return _("All %(total)s requests completed.") % {"total": count(total or done)}
         case _ if not total:
             return _("It ended before the vendor said how many requests there are.")
+        case Outcome.EXPIRED if lacks_output(batch):
+            return (
+                _("The deadline passed. %(done)s of %(total)s requests completed, but the vendor names no output.")
+                % said
+            )
+        case Outcome.CANCELLED if lacks_output(batch):
+            return (
+                _("It was cancelled. %(done)s of %(total)s requests completed, but the vendor names no output.") % said
+            )
         case Outcome.EXPIRED:
             return _("The deadline passed. %(done)s of %(total)s requests completed and are usable.") % said
         case Outcome.CANCELLED:
@@ -203,13 +223,27 @@ def _failed(failed: int) -> str:
 
 
 def _hidden(batch: Batch) -> str:
-    if not hides_errors(batch):
+    """Requests that the vendor counts as completed, though its files show that they failed."""
+    hidden = called_completed(batch)
+    if not hidden:
         return ""
     return ngettext(
-        "At least %(count)s of their answers is an error.",
-        "At least %(count)s of their answers are errors.",
-        batch.worst_requests,
-    ) % {"count": count(batch.worst_requests)}
+        "The vendor counts %(count)s of those as completed, but its answer is an error.",
+        "The vendor counts %(count)s of those as completed, but their answers are errors.",
+        hidden,
+    ) % {"count": count(hidden)}
+
+
+def called_completed(batch: Batch) -> int:
+    """How many requests the vendor counts as completed although its files show that they failed."""
+    return (batch.requests_completed or 0) - (batch.completed or 0)
+
+
+def _not_completed(rest: int) -> str:
+    """Of a batch that was cut short."""
+    if not rest:
+        return ""
+    return _("%(count)s did not complete.") % {"count": count(rest)}
 
 
 def _unaccounted(lost: int) -> str:

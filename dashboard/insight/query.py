@@ -26,7 +26,7 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "failed": FAILED,
 }
 STATUSES = tuple(status.value for status in Status)
-COUNTS = {"total": "requests_total", "completed": "requests_completed", "failed": "requests_failed"}
+COUNTS = {"total": "requests_total", "completed": "requests_completed", "failed": "failing"}
 TIMES = {"created": "ordered_at", "finished": "finished_at", "deadline": "expires_at"}
 TEXTS = ("model", "endpoint", "owner", "name", "id")
 FIELDS = ("status", "outcome", "conn", *TEXTS, "meta.", *COUNTS, *TIMES, "window")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -30,6 +31,8 @@ type RetryReason = Literal[
 ]
 
 RETRY_REASONS: Final[tuple[str, ...]] = get_args(RetryReason.__value__)
+# No failures: nobody tried.
+NEVER_RAN: Final = ("expired", "cancelled")
 
 ADVICE: Final[dict[str, str | Promise]] = {
     "expired": _(
@@ -97,6 +100,9 @@ def is_retryable(status: int | None, code: str, message: str, error_type: str = 
     said = message[:2_000].casefold()
     names = (code.strip().casefold(), error_type.strip().casefold())
     reason = _by_words(said) or _by_name(names, _NAMES) or _by_status(status, said) or _by_name(names, _VAGUE_NAMES)
+    if reason is None and _REFUSED_BY_SCHEMA.search(said):
+        # OGX gives such an error no status.
+        reason = "invalid_request"
     return _RETRIES[reason or "unknown"]
 
 
@@ -148,6 +154,8 @@ _STATUSES: Final[dict[int, RetryReason]] = {
     499: "timed_out",
 }
 
+_REFUSED_BY_SCHEMA: Final = re.compile(r"\bvalidation errors? for \w*request")
+
 # Only words that no request could make a vendor say by accident; in this order.
 _WORDS: Final[tuple[tuple[tuple[str, ...], RetryReason], ...]] = (
     # OpenAI says it with 429 and rate_limit_exceeded, but no waiting makes the request smaller.
@@ -191,6 +199,8 @@ _NAMES: Final = _named(
             " image_content_policy_violation data_inspection_failed datainspectionfailed 1301"
         ),
         "no_such_model": "model_not_found deploymentnotfound model_decommissioned",
+        # What OpenAI finds in an input file before anything runs.
+        "invalid_request": ("invalid_json_line duplicate_custom_id missing_required_parameter invalid_url empty_file"),
         "queue_full": "token_limit_exceeded",
         "rate_limited": (
             "rate_limit_exceeded rate_limit_error rate_limit too_many_requests resource_exhausted throttling_error"

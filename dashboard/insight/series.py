@@ -74,13 +74,13 @@ def flowed(connections: Collection[int], since: int, until: int, step: int = HOU
     first: dict[int, int] = {}  # when a connection was looked at for the first time in this range
     late = 0
     for at, connection, looks, completed, failed, of_late, in_flight, batches_open in rows:
-        late += of_late
+        late += int(of_late)
         if not looks:
             continue
         first[connection] = min(at, first.get(connection, at))
-        held = sums.setdefault(at, [0, 0, 0, 0, 0])
+        summed = sums.setdefault(at, [0, 0, 0, 0, 0])
         for i, value in enumerate((1, completed, failed, in_flight, batches_open)):
-            held[i] += value
+            summed[i] += int(value)
     steps = []
     for at in range(begin, until + 1, step):
         if held := sums.get(at):
@@ -190,7 +190,8 @@ def rate(steps: Sequence[Step]) -> int | None:
 def _rows(sql: str, params: Sequence[Any]) -> list[Any]:
     with database.cursor() as cursor:
         cursor.execute(sql, params)
-        return cursor.fetchall()
+        found: list[Any] = cursor.fetchall()
+    return found
 
 
 def _marks(values: Iterable[Any]) -> str:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.base import ModelState
+from django.db.models.functions import Coalesce, Greatest
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.models.connection import Connection, visible_connections
@@ -57,6 +58,20 @@ class Outcome(models.TextChoices):
     UNSEEN = "unseen", _("No longer visible")
 
 
+def ended_as(
+    total: int | None, completed: int | None, failed: int | None, failed_in_files: int
+) -> tuple[int | None, int | None]:
+    """How many requests completed and failed: the vendor's counts, but never fewer failed than its files show.
+
+    What the files show beyond its counts it has called completed, unless it has called it nothing.
+    """
+    if failed_in_files <= (failed or 0):
+        return completed, failed
+    if completed is not None:
+        completed = max(0, min(completed, (total or completed + (failed or 0)) - failed_in_files))
+    return completed, failed_in_files
+
+
 def place_of(connection_id: int, remote_id: str, ordered_at: int) -> int:
     """Where a batch stands in lists; `ordered_at` in unix seconds. Fits 63 bits until the year 2242."""
     return (ordered_at << 30) | (zlib.crc32(f"{connection_id}:{remote_id}".encode()) & 0x3FFFFFFF)
@@ -101,6 +116,15 @@ class Batch(models.Model):
     requests_total = models.PositiveBigIntegerField(null=True)
     requests_completed = models.PositiveBigIntegerField(null=True)
     requests_failed = models.PositiveBigIntegerField(null=True)
+    # Failed requests in the output and error file, once one was read; 0 also where none was. Servers exist that count a
+    # request as completed whose answer is an error.
+    failed_in_files = models.PositiveBigIntegerField(default=0, db_default=0)
+    # What lists are sorted by: as many as either says.
+    failing = models.GeneratedField(
+        expression=Greatest(Coalesce(F("requests_failed"), 0), F("failed_in_files")),
+        output_field=models.PositiveBigIntegerField(),
+        db_persist=True,
+    )
     # The nine times of the API, by the vendor's clock. They may be missing, equal or out of order.
     created_at = models.DateTimeField(null=True)
     in_progress_at = models.DateTimeField(null=True)
@@ -168,7 +192,7 @@ class Batch(models.Model):
             models.Index(fields=["connection", "-place", "outcome"], name="list_of_connection"),
             models.Index(fields=["outcome", "-place", "connection"], name="list_of_outcome"),
             models.Index(fields=["-finished_at", "-id"], name="list_by_finish"),
-            models.Index(fields=["-requests_failed", "-id"], name="list_by_failed", condition=Q(requests_failed__gt=0)),
+            models.Index(fields=["-failing", "-id"], name="list_by_failed", condition=Q(failing__gt=0)),
             # cycle.py asks which batches to refresh in every cycle of every connection.
             models.Index(
                 fields=["connection", "refresh_until"],
@@ -198,11 +222,31 @@ class Batch(models.Model):
         return batch
 
     @property
+    def is_cut_short(self) -> bool:
+        """It expired or was cancelled: what is neither completed nor failed then is no riddle."""
+        return self.status in (Status.EXPIRED, Status.CANCELLED)
+
+    @property
+    def completed(self) -> int | None:
+        """Requests that completed, as far as anybody can say; the vendor's own count is `requests_completed`."""
+        return self._ended_as[0]
+
+    @property
+    def failed(self) -> int | None:
+        """Requests that failed, by the vendor's count or by its files, whichever says more."""
+        return self._ended_as[1]
+
+    @property
+    def _ended_as(self) -> tuple[int | None, int | None]:
+        in_files = 0 if self.is_open else self.failed_in_files
+        return ended_as(self.requests_total, self.requests_completed, self.requests_failed, in_files)
+
+    @property
     def unaccounted(self) -> int | None:
         """Requests of a finished batch that are neither completed nor failed; None while open or not known."""
         if self.is_open or not self.requests_total:
             return None
-        return max(0, self.requests_total - (self.requests_completed or 0) - (self.requests_failed or 0))
+        return max(0, self.requests_total - (self.completed or 0) - (self.failed or 0))
 
 
 class Counter(models.Model):
@@ -218,6 +262,13 @@ class Counter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.status}/{self.outcome}: {self.batches}"
+
+
+def recount(connection_id: int, status: str, outcome: str, now: str, batches: int = 1) -> None:
+    """So many batches had an outcome and have another now. In a transaction that holds the connection's row."""
+    for of, more in ((outcome, -batches), (now, batches)):
+        kind = Counter.objects.get_or_create(connection_id=connection_id, status=status, outcome=of)[0]
+        Counter.objects.filter(pk=kind.pk).update(batches=F("batches") + more)
 
 
 class Transition(models.Model):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Reason(models.TextChoices):
-    """The closed set, worst first. What each means stands in insight/concerns.py."""
+    """The closed set, worst first. When each holds stands in insight/concerns.py."""
 
     # Of connections: while one is broken, nothing that is known of its batches is certain.
     CONNECTION_FAILING = "connection_failing", _("Connection failing")
@@ -46,7 +46,10 @@ class ConcernQuerySet(models.QuerySet["Concern"]):
 
 
 class Concern(models.Model):
-    """One reason for attention, from when it was noticed until it was over. `batch` is empty for a connection's own."""
+    """One reason for attention, from when it began (if not known, when it was noticed) until it was over.
+
+    `batch` is empty for a connection's own.
+    """
 
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="concerns", db_index=False)
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, null=True, related_name="concerns", db_index=False)

@@ -123,6 +123,8 @@ class Connection(models.Model):
     failing_since = models.DateTimeField(null=True, editable=False)
     error_kind = models.CharField(max_length=32, default="", blank=True, editable=False)
     error_words = models.TextField(default="", blank=True, editable=False)
+    # No file of it is asked for before: the vendor asked to wait, or had a fault.
+    reads_wait_until = models.DateTimeField(null=True, editable=False)
     health = models.CharField(max_length=16, choices=Health, default=Health.NEW, editable=False)
     revision = models.PositiveBigIntegerField(default=1, editable=False)
 
@@ -184,6 +186,7 @@ def reading_again() -> dict[str, Any]:
         "clock_offset": None,
         "claim_token": "",
         "claim_until": None,
+        "reads_wait_until": None,
     }
 
 

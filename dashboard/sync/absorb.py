@@ -8,81 +8,30 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import F, Max, Value
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Coalesce, Left, NullIf
+from django.db.models import F, Max
 from django.utils import timezone
 
 from dashboard.dialects.base import RemoteBatch
 from dashboard.insight.concerns import first_look
-from dashboard.insight.outcome import outcome_of
 from dashboard.models import Batch, Connection, Transition
-from dashboard.models.batch import FOR_EVER, GRACE, TERMINAL, Status, place_of
-from dashboard.models.connection import raise_revision
+from dashboard.models.batch import TERMINAL, Status, place_of
 from dashboard.models.flow import QUARTER, Took, day_of, length_of, note_ended, note_flow, quarter_of
-from dashboard.models.search import index_new, note_facets, searchable
+from dashboard.models.search import index_new, note_facets
+from dashboard.sync.columns import COUNTS, OUTCOME, SAID, TIMES, began_at, columns_of, counts_of, end_of, said_of
 from dashboard.sync.concerns import judge
 from dashboard.sync.files import is_news
 from dashboard.sync.files import note_ended as wish_for_files
 
 Source = Transition.Source
 CLAIM_LIFE = timedelta(minutes=2)
-GRACE_SECONDS = int(GRACE.total_seconds())
-# A batch rarely carries the configured key; these are what people write instead.
-NAME_KEYS = ("name", "job_name", "title", "description")
 LATE_SECONDS = 2 * QUARTER
 LIST_PROVES_NOTHING = 3  # cycles open and unchanged in the list, after which the batch itself is asked once
 
-TIMES = (
-    "created_at",
-    "in_progress_at",
-    "expires_at",
-    "finalizing_at",
-    "completed_at",
-    "failed_at",
-    "expired_at",
-    "cancelling_at",
-    "cancelled_at",
-)
-_times_of = attrgetter(*TIMES)
-# What the vendor said, as columns, in the order of `columns_of`.
-SAID = (
-    "status",
-    "raw_status",
-    "outcome",
-    "name",
-    "owner",
-    "metadata",
-    "model",
-    "endpoint",
-    "completion_window",
-    "input_file_id",
-    "output_file_id",
-    "error_file_id",
-    "requests_total",
-    "requests_completed",
-    "requests_failed",
-    *TIMES,
-    "finished_at",
-    "is_open",
-    "refresh_until",
-    "tokens_input",
-    "tokens_cached",
-    "tokens_output",
-    "tokens_reasoning",
-    "tokens_total",
-    "errors",
-    "oddities",
-    "search_text",
-    "is_overdue",
-)
-OUTCOME = SAID.index("outcome")
 ENDED = [SAID.index(column) for column in ("status", "outcome", "created_at", "finished_at", "model", "endpoint")]
 KEPT = ("payload", "asked_at", "revision", "unchanged_cycles", "misses", "gone_at", "judge_at")
 ONCE = ("connection_id", "remote_id", "ordered_at", "place", "first_seen_at")
@@ -93,19 +42,6 @@ FROM_SECONDS = {"sqlite": "datetime(%s, 'unixepoch')", "postgresql": "to_timesta
 OVERWRITE = "ON CONFLICT (connection_id, remote_id) DO UPDATE SET " + ", ".join(
     f"{column} = excluded.{column}" for column in (*SAID, *KEPT)
 )
-ALWAYS = int(FOR_EVER.timestamp())
-
-# When the vendor says that a status began.
-BEGAN = {
-    Status.VALIDATING: "created_at",
-    Status.IN_PROGRESS: "in_progress_at",
-    Status.FINALIZING: "finalizing_at",
-    Status.COMPLETED: "completed_at",
-    Status.FAILED: "failed_at",
-    Status.EXPIRED: "expired_at",
-    Status.CANCELLING: "cancelling_at",
-    Status.CANCELLED: "cancelled_at",
-}
 
 
 class ClaimLost(Exception):
@@ -184,7 +120,7 @@ def absorb(
                 result.suspects.append(old.remote_id)
                 continue
             if from_list and remote.requests_total is None and old.requests_total is not None:
-                counts = dict(zip(COUNTS, _counts(old), strict=True))
+                counts = dict(zip(COUNTS, counts_of(old), strict=True))
                 remote = msgspec.structs.replace(remote, **counts)
             if _changed(connection, remote, old, revision + 1, news):
                 result.changed += 1
@@ -196,8 +132,8 @@ def absorb(
             Batch.objects.filter(pk__in=unchanged).update(unchanged_cycles=F("unchanged_cycles") + 1)
         if news.new or news.changed:
             _write(connection, news)
-            if news.ended:
-                wish_for_files(connection, news.ended)
+            if news.ended or news.ended_now:
+                wish_for_files(connection, news.ended, news.ended_now)
         judged = bool(news.to_judge) and judge(
             connection, _known_ids(connection, news.to_judge).values(), timezone.now(), revision + 1
         )
@@ -231,6 +167,7 @@ class _News:
     took: Tally[Took] = field(default_factory=Tally)
     completed: int = 0
     failed: int = 0
+    ended_now: list[str] = field(default_factory=list)  # that were seen open before
 
 
 def _known_ids(connection: Connection, remote_ids: Iterable[str]) -> dict[str, int]:
@@ -253,12 +190,12 @@ def _first_sight(
     news.new.append(_row_of(connection, remote, said, revision, news))
     news.tally[said[0], said[2]] += 1
     _count_end(said, 1, news)
-    if is_news(remote, _end_of(remote), news.second, is_import=news.source == Source.IMPORT):
+    if is_news(remote, end_of(remote), news.second, is_import=news.source == Source.IMPORT):
         news.ended.append(remote.remote_id)
     if news.source == Source.IMPORT and remote.status in TERMINAL:
         # Its row says all there is: a transition would flood the activity, a reading would repeat the counts.
         return
-    news.transitions.append((remote.remote_id, "", said[0], _began(remote, said[0])))
+    news.transitions.append((remote.remote_id, "", said[0], began_at(remote, said[0])))
     news.readings.append(remote)
     if news.source != Source.IMPORT:
         news.completed += remote.requests_completed or 0
@@ -273,20 +210,23 @@ def _changed(connection: Connection, remote: RemoteBatch, old: Batch, revision: 
             Batch.objects.filter(pk=old.pk).update(asked_at=news.asked_at)
         return False
     said = columns_of(connection, remote, news.second, old=old, source=news.source)
-    before = tuple(_said_of(old))
+    before = tuple(said_of(old))
     changed = before != said or old.gone_at is not None
     news.changed.append(_row_of(connection, remote, said, revision if changed else old.revision, news))
     if not changed:
         return False
-    if is_news(remote, _end_of(remote), news.second, is_import=news.source == Source.IMPORT):
+    is_over = bool(old.errors) and not remote.errors
+    if is_over or is_news(remote, end_of(remote), news.second, is_import=news.source == Source.IMPORT):
         news.ended.append(remote.remote_id)
+    if old.is_open and remote.status in TERMINAL:
+        news.ended_now.append(remote.remote_id)
     status, outcome = str(said[0]), str(said[2])
     if (old.status, old.outcome) != (status, outcome):
         news.tally[old.status, old.outcome] -= 1
         news.tally[status, outcome] += 1
     if old.status != status:
-        news.transitions.append((remote.remote_id, old.status, status, _began(remote, status)))
-    if (old.status, *_counts(old)) != (status, *_counts(remote)):
+        news.transitions.append((remote.remote_id, old.status, status, began_at(remote, status)))
+    if (old.status, *counts_of(old)) != (status, *counts_of(remote)):
         news.readings.append(remote)
         # A vendor may count down, when a retry revives a batch: that undoes nothing that has ended.
         news.completed += max(0, (remote.requests_completed or 0) - (old.requests_completed or 0))
@@ -307,100 +247,6 @@ def _count_end(said: tuple[Any, ...], more: int, news: _News) -> None:
         news.took[day_of(finished_at), model, endpoint, length_of(finished_at - created_at)] += more
 
 
-def columns_of(
-    connection: Connection,
-    remote: RemoteBatch,
-    second: int,
-    *,
-    old: Batch | None,
-    source: Source,
-) -> tuple[Any, ...]:
-    """The values of SAID for a remote batch asked for at a `second`; times in unix seconds."""
-    counts = _counts(remote)
-    is_open = remote.status not in TERMINAL
-    finished_at: int | None = None
-    if not is_open:
-        finished_at = _end_of(remote)
-        if finished_at is None and old is not None and old.finished_at:
-            finished_at = int(old.finished_at.timestamp())
-        if finished_at is None and source != Source.IMPORT:
-            # Never guessed for history: it would look as if it had ended just now.
-            finished_at = second
-    refresh_until = ALWAYS if is_open else None
-    if finished_at is not None and finished_at + GRACE_SECONDS > second:
-        refresh_until = finished_at + GRACE_SECONDS
-    metadata = remote.metadata
-    return (
-        remote.status,
-        remote.raw_status[:64],
-        outcome_of(remote.status, *counts, started=remote.in_progress_at is not None).value,
-        next((metadata[key] for key in (connection.name_key, *NAME_KEYS) if metadata.get(key)), "")[:512],
-        metadata.get(connection.owner_key, "")[:512],
-        _json(metadata) if metadata else "{}",
-        remote.model[:200],
-        remote.endpoint[:200],
-        remote.completion_window[:32],
-        remote.input_file_id[:512],
-        remote.output_file_id[:512],
-        remote.error_file_id[:512],
-        *counts,
-        *_times_of(remote),
-        finished_at,
-        is_open,
-        refresh_until,
-        remote.tokens_input,
-        remote.tokens_cached,
-        remote.tokens_output,
-        remote.tokens_reasoning,
-        remote.tokens_total,
-        _json(remote.errors) if remote.errors else "[]",
-        _json(remote.oddities) if remote.oddities else "[]",
-        searchable(remote.remote_id, metadata, remote.model[:200], remote.endpoint[:200]),
-        is_open and remote.expires_at is not None and remote.expires_at < second,
-    )
-
-
-COUNTS = ("requests_total", "requests_completed", "requests_failed")
-
-
-def _counts(batch: Batch | RemoteBatch) -> tuple[int | None, int | None, int | None]:
-    return batch.requests_total, batch.requests_completed, batch.requests_failed
-
-
-def _json(value: Any) -> str:
-    # Sorted, because PostgreSQL gives an object's keys back in an order of its own.
-    return msgspec.json.encode(value, order="sorted").decode()
-
-
-def _said_of(batch: Batch) -> Iterable[Any]:
-    for column in SAID:
-        value = getattr(batch, column)
-        if isinstance(value, datetime):
-            yield int(value.timestamp())
-        else:
-            yield _json(value) if column in {"errors", "oddities", "metadata"} else value
-
-
-def _end_of(remote: RemoteBatch) -> int | None:
-    """The vendor's time of the end. Azure gives a failed batch completed_at and no failed_at."""
-    match remote.status:
-        case "completed":
-            return remote.completed_at
-        case "failed":
-            return remote.failed_at or remote.completed_at
-        case "expired":
-            return remote.expired_at or remote.completed_at
-        case "cancelled":
-            return remote.cancelled_at
-        case _:
-            return None
-
-
-def _began(remote: RemoteBatch, status: str) -> int | None:
-    name = BEGAN.get(Status(status))
-    return getattr(remote, name) if name else None
-
-
 def _row_of(
     connection: Connection, remote: RemoteBatch, said: tuple[Any, ...], revision: int, news: _News
 ) -> tuple[Any, ...]:
@@ -410,7 +256,7 @@ def _row_of(
     judge_at = news.second
     if news.source == Source.IMPORT:
         has_output = bool(remote.output_file_id)
-        judge_at = first_look(remote.status, said[OUTCOME], _end_of(remote), news.second, has_output=has_output)
+        judge_at = first_look(remote.status, said[OUTCOME], end_of(remote), news.second, has_output=has_output)
     if judge_at == news.second:
         news.to_judge.append(remote.remote_id)
     return (*once, *said, remote.payload, news.asked, revision, 0, 0, None, judge_at or None)
@@ -444,7 +290,7 @@ def _write(connection: Connection, news: _News) -> None:
             cursor.executemany(
                 "INSERT INTO dashboard_reading (batch_id, asked_at, status, total, completed, failed)"
                 " VALUES (%s, %s, %s, %s, %s, %s)",
-                [(pks[remote.remote_id], news.asked, remote.status, *_counts(remote)) for remote in news.readings],
+                [(pks[remote.remote_id], news.asked, remote.status, *counts_of(remote)) for remote in news.readings],
             )
         if tally := [(connection.pk, *kind, delta) for kind, delta in news.tally.items() if delta]:
             cursor.executemany(
@@ -476,16 +322,3 @@ def _insert_into_batches(from_seconds: str) -> str:
 def _stamp(moment: datetime) -> Any:
     """A time as the database's own driver takes it: on SQLite a text without a zone."""
     return database.ops.adapt_datetimefield_value(moment)
-
-
-def rename(connection: Connection) -> None:
-    """Give every batch its name and owner again, after the connection's name_key or owner_key changed."""
-    names = [NullIf(KeyTextTransform(key, "metadata"), Value("")) for key in (connection.name_key, *NAME_KEYS) if key]
-    owner = KeyTextTransform(connection.owner_key, "metadata") if connection.owner_key else Value("")
-    with transaction.atomic():
-        connection.batches.update(
-            # First, for it locks the connection: no absorb may write an old name behind this.
-            revision=raise_revision(connection.pk),
-            name=Left(Coalesce(*names, Value("")), 512),
-            owner=Left(Coalesce(owner, Value("")), 512),
-        )

@@ -14,6 +14,7 @@ from dashboard.dialects.jsonl import lines_of
 from dashboard.models import Batch, Connection, FileKind, RemoteFile, Result
 from dashboard.sync.acts import PATIENCE, Busy
 from dashboard.sync.files import NoFile, file_id_of
+from dashboard.sync.inputs import custom_id_of
 from dashboard.sync.vendor import KeyUnavailable, open_vendor
 
 # A slow vendor must not take every thread of the web server.
@@ -64,7 +65,10 @@ def body_of(result: Result) -> Text:
             else:
                 # No parts of this file: over everything that stands before the line.
                 lines = lines_of(_Patient(content.chunks))
-                raw = next((line.raw or b"" for line in lines if line.number == result.line), b"")
+                found = next((line for line in lines if line.number == result.line), None)
+                if found is None:
+                    raise Unavailable("not_reached")
+                raw = found.raw or b""
     return _text(result.line, raw.strip()[:MOST_BODY], MOST_BODY, is_cut=result.length > MOST_BODY)
 
 
@@ -74,11 +78,16 @@ def preview(batch: Batch, kind: str, lines: int = 20) -> Preview:
     with _asking(batch.connection) as vendor, vendor.open_file(file_id) as content:
         shown: list[Text] = []
         chunks, is_all = _Patient(content.chunks, PREVIEW_BYTES), True
-        for line in lines_of(chunks):
-            if len(shown) >= lines:
-                is_all = False
-                break
-            shown.append(_text(line.number, line.raw or b"", MOST_SHOWN, is_cut=line.raw is None))
+        try:
+            for line in lines_of(chunks):
+                if len(shown) >= lines:
+                    is_all = False
+                    break
+                shown.append(_text(line.number, line.raw or b"", MOST_SHOWN, is_cut=line.raw is None))
+        except VendorError:
+            # Of a file in gzip the beginning ends in the middle.
+            if not chunks.is_cut:
+                raise
         return Preview(shown, is_all and not chunks.is_cut, content.size or _known_size(batch, file_id))
 
 
@@ -99,6 +108,19 @@ def lines_of_input(batch: Batch, wanted: Collection[int]) -> dict[int, Text]:
             if not found or error.kind != "timeout":
                 raise
     return found
+
+
+def request_of(batch: Batch, custom_id: str) -> Text | None:
+    """The line of the input file with this custom_id; None when it has none. Raises NoFile, Busy, Unavailable."""
+    file_id = _file_id(batch, FileKind.INPUT)
+    with _asking(batch.connection) as vendor, vendor.open_file(file_id) as content:
+        chunks = _Patient(content.chunks)
+        for line in lines_of(chunks):
+            if custom_id_of(line.raw) == custom_id:
+                return _text(line.number, line.raw or b"", MOST_SHOWN, is_cut=False)
+    if chunks.is_cut:
+        raise Unavailable("too_large")
+    return None
 
 
 class Download:

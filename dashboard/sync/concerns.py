@@ -14,9 +14,11 @@ from django.db import transaction
 from django.db.models import F, Max
 from django.db.models.functions import Coalesce, Least
 
+from dashboard.insight.concern_words import since_of
 from dashboard.insight.concerns import (
     ENDS,
     ENOUGH,
+    USUAL_LIFE,
     Evidence,
     Known,
     Usual,
@@ -39,6 +41,7 @@ COLUMNS = (
     "requests_total",
     "requests_completed",
     "requests_failed",
+    "failed_in_files",
     "created_at",
     "in_progress_at",
     "expires_at",
@@ -82,6 +85,12 @@ def look_again(batches: Iterable[int], at: datetime) -> None:
 def back_in_step(connection: Connection, now: datetime) -> None:
     """What was held back while the data was stale is judged by the next tick."""
     Batch.objects.filter(connection=connection).to_refresh(now).update(judge_at=now)
+
+
+def watch_again(connection: Connection, now: datetime) -> None:
+    """It was brought back: what ended not long ago may need attention as before. The rest is seen again by its sync."""
+    ended = Batch.objects.filter(connection=connection, is_open=False, finished_at__gt=now - USUAL_LIFE)
+    ended.update(judge_at=now)
 
 
 def judge_connections(now: datetime) -> None:
@@ -162,7 +171,8 @@ def _differences(
 
 
 def _made(connection: Connection, batch: Batch | None, reason: str, evidence: Evidence, now: datetime) -> Concern:
-    return Concern(connection=connection, batch=batch, reason=reason, evidence=evidence, opened_at=now)
+    began = min(since_of(evidence) or now, now)  # a vendor's clock may be ahead
+    return Concern(connection=connection, batch=batch, reason=reason, evidence=evidence, opened_at=began)
 
 
 def _write(new: list[Concern], changed: list[Concern], over: list[Concern], now: datetime) -> None:

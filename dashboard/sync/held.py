@@ -74,7 +74,8 @@ def note_file(reading: Reading) -> RemoteFileInfo | None:
     try:
         info = reading.vendor.describe_file(read.file_id)
     except VendorError as error:
-        if error.kind in {"bad_key", "forbidden", "rate_limited", "unreachable", "timeout"}:
+        # A key may read a file's content and not its description.
+        if error.kind in {"bad_key", "rate_limited", "unreachable", "timeout"}:
             raise
         return None
     now = timezone.now()

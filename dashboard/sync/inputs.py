@@ -7,6 +7,7 @@ import msgspec
 from django.db import transaction
 from django.utils import timezone
 
+from dashboard.dialects.base import VendorError
 from dashboard.dialects.jsonl import lines_of
 from dashboard.models import Batch, BatchError, FileKind, FileRead, Result
 from dashboard.models.connection import raise_revision
@@ -58,6 +59,10 @@ def compare(reading: Reading) -> None:
         _stream(reading, wanted, answered, found)
     except Capped:
         found.is_capped = True
+    except VendorError as error:
+        if error.kind != "too_large":
+            raise
+        found.is_capped = True
     _publish(reading, found, asked=answered is not None)
 
 
@@ -91,6 +96,9 @@ def _answered(batch: Batch) -> set[str]:
         if not files.is_listed(batch, kind, timezone.now()):
             raise CannotTell
         read = FileRead.objects.published(batch, kind)
+        if read is None or read.is_capped:
+            # What stands behind the cap would be called missing.
+            raise CannotTell
         ids.update(Result.objects.filter(read=read).values_list("custom_id", flat=True).iterator())
     return ids
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 from dashboard.dialects.base import VendorError
 from dashboard.dialects.jsonl import Line, lines_of
 from dashboard.dialects.lines import ResultLine
-from dashboard.models import Batch, BatchError, FileKind, FileRead, RemoteFile
+from dashboard.models import Batch, Connection, FileKind, FileRead, RemoteFile
 from dashboard.models.connection import raise_revision
 from dashboard.sync import files, inputs
 from dashboard.sync.concerns import look_again
@@ -36,11 +36,16 @@ MOST_LINES = 50_000  # no batch has more requests
 # In a row, without a block between them.
 MOST_FAILURES = 6
 LONGEST_BACKOFF = 900
-GIVE_UP = timedelta(hours=24)
 LOOK_AGAIN = timedelta(seconds=15)
-# What the connection's own sync complains of: waited for without counting tries.
+# What the connection's own sync complains of too: waited for, however long that takes.
 NOT_THE_FILES = {"bad_key", "key_lost", "key_missing", "rate_limited"}
-SOURCES = {FileKind.ERROR: BatchError.Source.ERROR, FileKind.OUTPUT: BatchError.Source.OUTPUT}
+# These every other file of the connection would meet as well, so none of them is asked for meanwhile.
+OF_ALL_FILES = NOT_THE_FILES | {"forbidden"}
+# Perhaps the file's fault and perhaps the vendor's, which may last: the others wait a moment, and tries go on for so
+# long after the first.
+OUTAGES = {"server_error", "timeout", "unreachable"}
+BREATH = timedelta(seconds=15)
+GIVE_UP = timedelta(hours=24)
 COUNTED = ("lines", "bad_lines", "succeeded", "failed", "never_ran")
 INSERT = (
     'INSERT INTO dashboard_result (read_id, line, "offset", length, custom_id, state, group_id, http_status,'
@@ -86,8 +91,8 @@ def read_file(read_id: int, *, stop: Callable[[], bool] = lambda: False) -> File
         # A defect of ours must not leave the file claimed or be tried for ever.
         logger.exception("%s: reading broke", read)
         _failed(read, token, "defect")
-    read.refresh_from_db()
-    return read
+    # Nothing is left of it when the history of its connection was dropped meanwhile.
+    return FileRead.objects.select_related("batch__connection").filter(pk=read_id).first()
 
 
 def _read(reading: Reading) -> None:
@@ -141,7 +146,10 @@ def _stream(reading: Reading) -> None:
                     if reading.stop():
                         raise Stopped
             _save(reading, block)
-        except Capped:
+        except (Capped, VendorError) as error:
+            # What unpacks to more than is read has a cap too: trying again would end in the same place.
+            if isinstance(error, VendorError) and error.kind != "too_large":
+                raise
             _save(reading, block)
             reading.hold(is_capped=True)
             return
@@ -235,14 +243,16 @@ def _publish(reading: Reading) -> None:
     read = reading.read
     batch, now = read.batch, timezone.now()
     met = met_in(read)
-    source = SOURCES[FileKind(read.kind)]
+    source = files.SOURCES[FileKind(read.kind)]
     with transaction.atomic():
         revision = raise_revision(batch.connection_id)
         reading.hold(state=State.READ, ended_at=now, error_kind="", error_words="")
         batch = Batch.objects.select_related("connection").get(pk=batch.pk)
         publish_errors([(batch, met)], source, revision)
+        files.note_outcome(batch)
         if read.kind == FileKind.ERROR:
             files.wish_after(batch, read, now)
+        files.wish_renamed(batch, read, now)
         if any(sample["custom_id"] for one in met.values() for sample in one.samples):
             files.wish_for(batch, FileKind.INPUT, now)
         FileRead.objects.filter(pk=read.pk).update(claim_token="", claim_until=None)
@@ -258,16 +268,23 @@ def _release(read: FileRead, token: str, **columns: object) -> bool:
 def _failed(read: FileRead, token: str, kind: str, words: str = "", retry_after: float | None = None) -> None:
     """Say why, and when it is tried again; after some tries never, unless somebody asks."""
     now = timezone.now()
-    failures = FileRead.objects.values_list("failures", flat=True).get(pk=read.pk) + 1
+    row = FileRead.objects.filter(pk=read.pk, claim_token=token).values_list("failures", "began_at").first()
+    if row is None:
+        return
+    failures, began_at = row[0] + 1, row[1] or now
     wait = min(LONGEST_BACKOFF, 15.0 * 2 ** min(failures, 10)) * random.uniform(0.8, 1.0)  # noqa: S311 (jitter)
+    again_at = now + timedelta(seconds=retry_after or wait)
     columns: dict[str, object] = {
         "failures": failures,
         "error_kind": kind,
         "error_words": words,
-        "next_try_at": now + timedelta(seconds=retry_after or wait),
+        "next_try_at": again_at,
     }
+    if kind in OF_ALL_FILES | OUTAGES:
+        until = again_at if kind in OF_ALL_FILES else now + BREATH
+        Connection.objects.filter(pk=read.batch.connection_id).update(reads_wait_until=until)
     too_often = failures >= MOST_FAILURES and kind not in NOT_THE_FILES
-    if too_often or now - read.wanted_at > GIVE_UP or kind == "defect":
+    if too_often and (kind not in OUTAGES or now - began_at > GIVE_UP):
         _end(read, token, State.FAILED, columns)
     else:
         _release(read, token, **columns)
@@ -285,11 +302,18 @@ def _gone(read: FileRead, token: str) -> None:
 
 def _end(read: FileRead, token: str, state: State, columns: dict[str, object]) -> None:
     """Without a result that shows. What was read before stays, and what was read now goes."""
+    if not FileRead.objects.filter(pk=read.pk, claim_token=token).exists():
+        return
     with transaction.atomic():
         revision = raise_revision(read.batch.connection_id)
         now = timezone.now()
         if not _release(read, token, state=state, ended_at=now, **columns):
             return
         Batch.objects.filter(pk=read.batch_id).update(revision=revision)
+        batch = Batch.objects.get(pk=read.batch_id)
+        if read.kind == FileKind.ERROR and not FileRead.objects.published(batch, read.kind):
+            # It explains nothing; perhaps the output does.
+            files.wish_after(batch, FileRead(batch=batch, kind=read.kind), now)
+        files.wish_renamed(batch, read, now)
         look_again([read.batch_id], now)
     files.drop_results(Q(read=read.pk))

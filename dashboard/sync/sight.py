@@ -9,8 +9,8 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Case, Count, F, Value, When
 
-from dashboard.models import Batch, Connection, Counter
-from dashboard.models.batch import BatchQuerySet, Outcome
+from dashboard.models import Batch, Connection
+from dashboard.models.batch import BatchQuerySet, Outcome, recount
 from dashboard.models.connection import raise_revision
 from dashboard.sync.absorb import ClaimLost
 
@@ -37,12 +37,6 @@ def lose(connection_id: int, batches: BatchQuerySet, at: datetime) -> None:
     if not lost.exists():
         return
     for status, outcome, number in lost.filter(is_open=True).values_list("status", "outcome").annotate(Count("pk")):
-        _count(connection_id, status, outcome, -number)
-        _count(connection_id, status, Outcome.UNSEEN, number)
+        recount(connection_id, status, outcome, Outcome.UNSEEN, number)
     outcome = Case(When(is_open=True, then=Value(Outcome.UNSEEN)), default=F("outcome"))
     lost.update(gone_at=at, outcome=outcome, judge_at=at, revision=raise_revision(connection_id))
-
-
-def _count(connection_id: int, status: str, outcome: str, more: int) -> None:
-    kind = Counter.objects.get_or_create(connection_id=connection_id, status=status, outcome=outcome)[0]
-    Counter.objects.filter(pk=kind.pk).update(batches=F("batches") + more)

@@ -1,28 +1,28 @@
-"""Pure formatters: the one component for a status, the one for a request bar, and how numbers and times are written.
+"""Pure formatters: the one component for a status, the one for a request bar, and how numbers are written.
 
 A page calls these some five hundred times, so they write their markup themselves and escape with `html.escape`:
 Django's `format_html` takes several times as long, and `mark_safe` asks first whether its argument is lazy.
 """
 
-from datetime import date, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache
 from html import escape
-from math import floor
 from typing import Any
 
 from django import template
 from django.templatetags.static import static
 from django.urls import get_script_prefix
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext_noop
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from dashboard.insight.outcome import count, in_words, is_running, state_of, unseen_since
 from dashboard.models import Batch
 from dashboard.models.batch import Outcome
 from dashboard.models.search import ID_TAIL
+from dashboard.templatetags.times import clock, duration
+from dashboard.templatetags.visible import visible
 
 register = template.Library()
 
@@ -31,7 +31,7 @@ LEAST = 1.4  # per cent; a failure is never too thin to be seen
 ALMOST = 99.2  # per cent; what runs never looks done
 
 
-# --- Numbers and times ------------------------------------------------------------------------------------------------
+# --- Numbers ----------------------------------------------------------------------------------------------------------
 
 
 @register.filter
@@ -42,112 +42,6 @@ def number(value: float | None) -> str:
     if isinstance(value, int):
         return count(value)
     return number_format(value, force_grouping=True)
-
-
-# How long something takes or is ago; dashboard.js keeps ageing it in the same words (see `spans`).
-SPANS = {
-    "s": gettext_noop("%(s)d s"),
-    "m": gettext_noop("%(m)d min"),
-    "h": gettext_noop("%(h)d h"),
-    "hm": gettext_noop("%(h)d h %(m)02d min"),
-    "d": gettext_noop("%(d)d d"),
-    "dh": gettext_noop("%(d)d d %(h)d h"),
-}
-
-
-@register.simple_tag
-def spans() -> SafeString:
-    """Those words as attributes."""
-    return SafeString(
-        " ".join(f'data-span-{name}="{escape(_(words))}"' for name, words in SPANS.items())
-    )  # safe: escaped here
-
-
-@register.filter
-def duration(value: timedelta | float | None) -> str:
-    """The two largest units: 41 s, 6 min, 24 h, 13 h 11 min, 3 d 4 h."""
-    if value is None:
-        return ""
-    seconds = floor(value.total_seconds() if isinstance(value, timedelta) else value)
-    if seconds < 60:
-        return _(SPANS["s"]) % {"s": seconds}
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if minutes < 60:
-        return _(SPANS["m"]) % {"m": minutes}
-    if hours < 48:
-        rest = minutes % 60
-        return _(SPANS["hm" if rest else "h"]) % {"h": hours, "m": rest}
-    rest = hours % 24
-    return _(SPANS["dh" if rest else "d"]) % {"d": days, "h": rest}
-
-
-@register.filter
-def ago(at: datetime | None) -> SafeString | str:
-    """A `<time>` that dashboard.js keeps ageing: "38 s ago", with the full time and zone under the pointer."""
-    if at is None:
-        return ""
-    past = (timezone.now() - at).total_seconds()
-    words = _("%(time)s ago") % {"time": duration(past)} if past >= 0 else _("in %(time)s") % {"time": duration(-past)}
-    return SafeString(  # safe: times and words of ours
-        f'<time datetime="{at.isoformat()}" title="{full(timezone.localtime(at))}" data-ago>{escape(words)}</time>'
-    )
-
-
-@register.filter
-def due(at: datetime) -> SafeString:
-    """The same of what is to come: "in 12 s", and "due now" rather than that it was some seconds ago."""
-    words, ahead = _("due now"), (at - timezone.now()).total_seconds()
-    said = _("in %(time)s") % {"time": duration(ahead)} if ahead > 0 else words
-    return SafeString(  # safe: times and words of ours
-        f'<time datetime="{at.isoformat()}" title="{full(timezone.localtime(at))}" data-ago'
-        f' data-over="{escape(words)}">{escape(said)}</time>'
-    )
-
-
-@register.filter
-def clock(at: datetime | None) -> SafeString | str:
-    """14:06; with the days between when it is not today: 14:06 +1 d, and a date when it is further away."""
-    return "" if at is None else timed(at)
-
-
-@register.filter
-def clock_words(at: datetime, seconds: str = "") -> str:
-    return words_of(timezone.localtime(at), seconds=bool(seconds))
-
-
-def words_of(local: datetime, *, seconds: bool = False) -> str:
-    today = datetime.now(local.tzinfo).date()
-    day, time = local.date(), local.isoformat(" ", "seconds")[11 : 19 if seconds else 16]
-    days = (day - today).days
-    if days == 0:
-        return time
-    if days == 1:
-        return _("%(time)s +1 d") % {"time": time}
-    return f"{day_words(day, get_language(), day.year == today.year)} {time}"
-
-
-@lru_cache(2_000)
-def day_words(day: date, _language: str | None, is_this_year: bool) -> str:  # noqa: FBT001
-    """3 Oct, or 3 Oct 2025; remembered, because a list says the same few days again and again."""
-    return date_format(day, "j M" if is_this_year else "j M Y")
-
-
-@register.filter
-def exact(at: datetime | None) -> SafeString | str:
-    """With seconds, for the timeline."""
-    return "" if at is None else timed(at, seconds=True)
-
-
-def full(local: datetime) -> str:
-    return f"{local.isoformat(' ', 'seconds')[:19]} {local.tzname()}"
-
-
-def timed(at: datetime, *, seconds: bool = False) -> SafeString:
-    local = timezone.localtime(at)
-    words = escape(words_of(local, seconds=seconds))
-    return SafeString(  # safe: times and words of ours
-        f'<time datetime="{at.isoformat()}" title="{full(local)}">{words}</time>'
-    )
 
 
 @register.filter
@@ -164,6 +58,7 @@ def left(batch: Batch) -> int | None:
 @register.filter
 def mid(name: str) -> SafeString:
     """A name that shortens in the middle: its head gives way, its tail with the date or the shard stays."""
+    name = visible(name)
     if len(name) < TAIL + 5:
         return SafeString(f"<span>{escape(name)}</span>")  # safe: escaped here
     head, tail = escape(name[:-TAIL]), escape(name[-TAIL:])
@@ -268,7 +163,7 @@ def done(batch: Batch, has_bar: bool) -> SafeString:  # noqa: FBT001 (tags take 
         return SafeString('<span class="dim">0</span>')
     if batch.requests_total:
         return SafeString(  # safe: numbers
-            f'{number(batch.requests_completed or 0)} <span class="dim">/ {number(batch.requests_total)}</span>'
+            f'{number(batch.completed or 0)} <span class="dim">/ {number(batch.requests_total)}</span>'
         )
     words = _("total unknown") if has_bar else _("not started")
     return SafeString(f'<span class="dim">{escape(words)}</span>')  # safe: escaped here
@@ -277,9 +172,9 @@ def done(batch: Batch, has_bar: bool) -> SafeString:  # noqa: FBT001 (tags take 
 @register.simple_tag
 def failures(batch: Batch) -> SafeString | str:
     """Nothing where the vendor did not say: that is not zero."""
-    if batch.requests_failed:
-        return SafeString(f'<span class="fails">{number(batch.requests_failed)}</span>')  # safe: a number
-    if batch.requests_total and batch.requests_failed is not None:
+    if batch.failed:
+        return SafeString(f'<span class="fails">{number(batch.failed)}</span>')  # safe: a number
+    if batch.requests_total and batch.failed is not None:
         return SafeString('<span class="zero">0</span>')
     return ""
 
@@ -333,14 +228,14 @@ def row_of_list(row: Any) -> SafeString:
         note = f'<span class="note"{state} title="{words}">{shape}<span>{words}</span></span>'
     remote_id = escape(batch.remote_id)
     if batch.name:
-        name = escape(batch.name)
+        name = escape(visible(batch.name))
         name = (
             f'<a class="rowlink mid" href="{row.url}" title="{name}" aria-label="{name}">{mid(batch.name)}</a>'
             f'<span class="id" title="{remote_id}">{escape(short_id(batch.remote_id))}</span>'
         )
     else:
         name = f'<a class="rowlink mid mono" href="{row.url}" title="{remote_id}">{mid(batch.remote_id)}</a>'
-    second, connection, owner = escape(row.second), escape(row.connection), escape(batch.owner)
+    second, connection, owner = escape(visible(row.second)), escape(row.connection), escape(visible(batch.owner))
     return SafeString(  # safe: what a vendor wrote is escaped above
         f'<tr id="row-{batch.pk}" role="row"{' class="is-stale"' if row.stale else ""}>\n'
         f'<td class="c-status" role="cell">{status(batch)}{note}</td>\n'
@@ -364,8 +259,8 @@ def bar(batch: Batch, *, big: bool = False, stale: bool = False, label: str = ""
     live = is_running(batch)
     return draw_bar(
         batch.requests_total or 0,
-        batch.requests_completed or 0,
-        batch.requests_failed or 0,
+        batch.completed or 0,
+        batch.failed or 0,
         lost=batch.unaccounted or 0,
         live=live and not stale,
         now=now_of(batch) if live and not stale else None,

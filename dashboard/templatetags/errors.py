@@ -7,7 +7,6 @@ them. So its words stand in a `<bdi>` of their own, and what cannot be seen is m
 from functools import lru_cache
 from html import escape
 from typing import Any
-from urllib.parse import urlencode
 
 from django import template
 from django.utils.safestring import SafeString, mark_safe
@@ -16,14 +15,13 @@ from django.utils.translation import gettext as _
 
 from dashboard.insight.advice import advice_of
 from dashboard.insight.charts import Chart
-from dashboard.templatetags.batches import clock, clock_words, drawn, number, percent
+from dashboard.insight.retry import NEVER_RAN
+from dashboard.templatetags.batches import drawn, number, percent
+from dashboard.templatetags.times import clock, clock_words
+from dashboard.templatetags.visible import MARKS, visible
 
 register = template.Library()
 
-# Control characters as their pictures (U+2400 ...), but for the tab and the line break; those above 0x7f have none.
-VISIBLE = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {0x7F: 0x2421}
-VISIBLE |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
-DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C])
 LEAST = 1.2  # per cent; a group is never too thin to be seen
 
 
@@ -37,27 +35,16 @@ def said(text: object) -> SafeString:
 def bare(text: object) -> str:
     """The same for where no element can stand, as in an attribute or a drawing: without marks of direction."""
     words = visible(text)
-    return words if words.isprintable() else words.translate(DIRECTIONS)
-
-
-def visible(text: object) -> str:
-    words = str("" if text is None else text)
-    return words if words.isprintable() else words.translate(VISIBLE)
+    return words if words.isprintable() else words.translate(MARKS)
 
 
 @register.simple_tag
-def querystring_of(**values: object) -> str:
-    """A query with these values alone."""
-    return urlencode(values)
-
-
-@register.simple_tag
-def share_bar(part: int, whole: int) -> SafeString:
-    """How much of all failures one group is."""
+def share_bar(part: int, whole: int, retry: str = "") -> SafeString:
+    """How much of all failures one group is; not in the colour of failures where nobody tried."""
     width = percent(min(100.0, max(LEAST, 100 * part / whole))) if part and whole else "0"
     return mark_safe(  # noqa: S308 (numbers)
         '<svg class="sharebar" aria-hidden="true"><rect class="rest" width="100%" y="2" height="4" rx="1"/>'
-        f'<rect class="fail" width="{width}" height="8" rx="1"/></svg>'
+        f'<rect class="{"never" if retry in NEVER_RAN else "fail"}" width="{width}" height="8" rx="1"/></svg>'
     )
 
 
@@ -129,7 +116,7 @@ def row_of_errors(row: Any) -> SafeString:
         f'<tr role="row">\n<td class="e-code mono" role="cell">{group.http_status or "—"}</td>\n'
         f'<td class="e-what" role="cell"><a class="rowlink mono" href="{row.url}">{code}</a>{new}'
         f'<span class="l2" title="{escape(bare(group.message))}">{said(group.message)}</span></td>\n'
-        f'<td class="e-share" role="cell">{share_bar(row.requests, row.every)}</td>\n'
+        f'<td class="e-share" role="cell">{share_bar(row.requests, row.every, group.retry)}</td>\n'
         f'<td class="e-num num" role="cell">{number(row.requests)}'
         f'<span class="l2">{escape(share(row.requests, row.every))}</span></td>\n'
         f'<td class="e-batches num" role="cell">{number(row.batches)}<span class="unit"> {batches}</span></td>\n'
@@ -179,6 +166,16 @@ def columns(chart: Chart) -> SafeString:
             f'<text class="on tip" x="100%" y="10" text-anchor="end">{words}</text></{tag}>\n'
         )
     return mark_safe("".join(out))  # noqa: S308 (words are escaped above, the rest are numbers of ours)
+
+
+@register.simple_tag
+def table_rows(chart: Chart) -> SafeString:
+    """The numbers of a chart, a row for each column."""
+    rows = (
+        f'<tr><th scope="row">{said(label)}</th>{"".join(f"<td>{number(value)}</td>" for value in values)}</tr>'
+        for label, values in chart.rows
+    )
+    return mark_safe("".join(rows))  # noqa: S308 (labels are escaped by `said`, the rest are numbers)
 
 
 @register.filter

@@ -12,7 +12,8 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from dashboard.insight.concerns import NOTICES, STATES
+from dashboard.insight.concern_words import STATES
+from dashboard.insight.concerns import NOTICES
 from dashboard.insight.pulse import Beat, Pulse
 from dashboard.middleware import polled, pulse_of
 from dashboard.models import Concern, Connection, Reason

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
+from dashboard.dialects.scrub import scrub
 from dashboard.insight.causes import cause_of_act, told
 from dashboard.insight.outcome import is_running, lost_with_connection, sentences, state_of, unseen_since
 from dashboard.insight.timeline import timeline
@@ -26,7 +27,8 @@ from dashboard.middleware import PULSE, client_address, polled, pulse_of
 from dashboard.models import Act, Batch, Transition, User
 from dashboard.models.batch import Outcome, Status
 from dashboard.sync import acts
-from dashboard.templatetags.batches import clock_words, left, now_of, percent
+from dashboard.templatetags.batches import left, now_of, percent
+from dashboard.templatetags.times import clock_words
 from dashboard.views.batch_errors import errors_context, has_moved, is_changing, is_watched, may_read_bodies, seen_token
 from dashboard.views.batch_row import STOPPING, has_bar, requested
 from dashboard.views.batches import is_htmx
@@ -187,7 +189,11 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
         ],
         "has_tokens": has_tokens(found),
         "tags": [(key, value, search_for(value)) for key, value in sorted(found.metadata.items())],
-        "errors": [error for error in found.errors if isinstance(error, dict)][:ERRORS_SHOWN],
+        "errors": [
+            error | {"message": scrub(str(error.get("message") or ""), limit=2_000)}
+            for error in found.errors[:ERRORS_SHOWN]
+            if isinstance(error, dict)
+        ],
         "errors_left": max(0, len(found.errors) - ERRORS_SHOWN),
         "raw": raw[:RAW_SHOWN],
         "raw_left": max(0, len(raw) - RAW_SHOWN),
@@ -215,9 +221,9 @@ def bar_label(found: Batch) -> str:
     if not found.requests_total:
         return _("The number of requests is not known")
     return _("%(done)d of %(total)d completed, %(failed)d failed") % {
-        "done": found.requests_completed or 0,
+        "done": found.completed or 0,
         "total": found.requests_total,
-        "failed": found.requests_failed or 0,
+        "failed": found.failed or 0,
     }
 
 

@@ -1,7 +1,7 @@
 """The tabs of a batch, and what the first one shows: what its failures come down to, and whether it adds up."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -14,13 +14,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.access import READ_BODIES
+from dashboard.insight.advice import Advice, advice_of
 from dashboard.insight.batch_files import BatchFile, files_of, reckon, state_in_words
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.insight.outcome import is_running, sentences
 from dashboard.insight.pulse import revisions_in
 from dashboard.middleware import pulse_of
-from dashboard.models import Batch, BatchError, FileKind, Reading
-from dashboard.templatetags.batches import clock_words, number
+from dashboard.models import Batch, BatchError, ErrorGroup, FileKind, Reading
+from dashboard.templatetags.batches import number
+from dashboard.templatetags.times import clock_words
+from dashboard.templatetags.visible import visible
 from dashboard.views.shell import stale_connections
 
 GROUPS_SHOWN = 50
@@ -44,8 +47,10 @@ class Group:
     error: BatchError
     requests: int
     samples: list[dict[str, Any]]
+    advice: Advice
     url: str  # the group across all batches
     requests_url: str  # its requests in this batch
+    has_requests: bool  # a refused input has lines, but no request of it ran
     copied: str
 
 
@@ -58,7 +63,7 @@ def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
             "batch-requests",
             reverse("batch-requests", args=[batch.pk]),
             _("Requests"),
-            number(failing or batch.requests_failed or None),
+            number(failing or batch.failed or None),
         ),
         Tab("batch-files", reverse("batch-files", args=[batch.pk]), _("Files"), number(files or None)),
     ]
@@ -66,9 +71,10 @@ def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
 
 def tabs_context(batch: Batch) -> dict[str, Any]:
     """For the tabs that do not show the groups themselves."""
-    rows = BatchError.objects.filter(batch=batch).values_list("group_id", "requests")
-    groups = {group for group, _requests in rows}
-    return {"tabs": tabs_of(batch, len(groups), sum(requests for _group, requests in rows))}
+    rows = BatchError.objects.filter(batch=batch).values_list("group_id", "requests", "source")
+    groups = {group for group, _requests, _source in rows}
+    ran = sum(requests for _group, requests, source in rows if source != BatchError.Source.VALIDATION)
+    return {"tabs": tabs_of(batch, len(groups), ran)}
 
 
 def errors_context(batch: Batch) -> dict[str, Any]:
@@ -77,11 +83,11 @@ def errors_context(batch: Batch) -> dict[str, Any]:
     groups = groups_of(batch)
     failing = sum(group.requests for group in groups)
     return {
-        "tabs": tabs_of(batch, len(groups), failing),
+        "tabs": tabs_of(batch, len(groups), sum(group.requests for group in groups if group.has_requests)),
         "groups": groups[:GROUPS_SHOWN],
         "groups_left": max(0, len(groups) - GROUPS_SHOWN),
         "failing": failing,
-        "reads": reads_of(batch, files, failing),
+        "reads": reads_of(batch, files),
         "reckoning": reckon(batch, files),
         "files": files,
         "progress": progress_of(batch),
@@ -94,6 +100,7 @@ def groups_of(batch: Batch) -> list[Group]:
     rows = BatchError.objects.filter(batch=batch).select_related("group").order_by("-requests", "pk")
     together: dict[int, list[BatchError]] = {}
     for row in rows:
+        row.batch = batch
         together.setdefault(row.group_id, []).append(row)
     base = reverse("batch-requests", args=[batch.pk])
     groups = [
@@ -101,9 +108,11 @@ def groups_of(batch: Batch) -> list[Group]:
             error=rows[0],
             requests=sum(row.requests for row in rows),
             samples=samples_of(rows),
+            advice=advice_of(rows[0].group.retry),
             url=reverse("error-group", args=[group_id]),
             requests_url=f"{base}?{urlencode({'group': group_id})}",
-            copied=copied(rows[0]),
+            has_requests=any(row.source != BatchError.Source.VALIDATION for row in rows),
+            copied=copied(rows[0].group),
         )
         for group_id, rows in together.items()
     ]
@@ -111,9 +120,10 @@ def groups_of(batch: Batch) -> list[Group]:
 
 
 def samples_of(rows: list[BatchError]) -> list[dict[str, Any]]:
-    """A few failing requests. What another version or a broken file left there is passed over."""
+    """A few failing requests, each with where it leads. What another version or a broken file left there is passed
+    over."""
     found = [
-        {"kind": "" if row.source == BatchError.Source.VALIDATION else row.source} | sample
+        sample | {"input_line": number_in(sample, "input_line"), "url": url_of_sample(row, sample)}
         for row in rows
         for sample in (row.samples if isinstance(row.samples, list) else [])
         if isinstance(sample, dict)
@@ -121,20 +131,41 @@ def samples_of(rows: list[BatchError]) -> list[dict[str, Any]]:
     return found[:SAMPLES_SHOWN]
 
 
-def copied(error: BatchError) -> str:
+def url_of_sample(error: BatchError, sample: dict[str, Any]) -> str:
+    """The page of the request; that of the input line where no request was run; the search where rows are not kept."""
+    base, line, given = error.batch_id, number_in(sample, "line"), number_in(sample, "input_line")
+    if error.source == BatchError.Source.VALIDATION:
+        return reverse("input-line", args=[base, given]) if given else ""
+    until = kept_until(error.batch)
+    if line and (until is None or until > timezone.now()):
+        return reverse("batch-request", args=[base, error.source, line])
+    return f"{reverse('batch-requests', args=[base])}?{urlencode({'q': sample.get('custom_id', '')})}"
+
+
+def number_in(sample: dict[str, Any], name: str) -> int | None:
+    """The number of a line; None for what is none."""
+    value = sample.get(name)
+    return value if type(value) is int and value > 0 else None
+
+
+def kept_until(batch: Batch) -> datetime | None:
+    """When the rows of failing requests are thrown away; their groups and counts stay."""
+    return batch.finished_at + timedelta(days=settings.RESULT_DAYS) if batch.finished_at else None
+
+
+def copied(group: ErrorGroup) -> str:
     """The error in one line, for a ticket."""
-    group = error.group
-    return " ".join(str(part) for part in (group.http_status, group.code, group.message) if part)
+    return visible(" ".join(str(part) for part in (group.http_status, group.code, group.message) if part))
 
 
-def reads_of(batch: Batch, files: dict[str, BatchFile], failing: int) -> list[tuple[BatchFile, list[str]]]:
+def reads_of(batch: Batch, files: dict[str, BatchFile]) -> list[tuple[BatchFile, list[str]]]:
     """What stands between this page and the whole truth: files that were not read, or not to their end."""
     wanted = [FileKind.ERROR.value]
     if files["output"].latest:
         wanted.append(FileKind.OUTPUT.value)
-    if not files["error"].file_id and not (batch.requests_failed or failing):
+    if not files["error"].file_id and not batch.failed:
         wanted.remove(FileKind.ERROR.value)
-    return [(files[kind], state_in_words(files[kind], batch)) for kind in wanted]
+    return [(files[kind], state_in_words(files[kind], batch, clock_words)) for kind in wanted]
 
 
 # --- How it went ------------------------------------------------------------------------------------------------------
@@ -159,7 +190,7 @@ def progress_of(batch: Batch) -> Chart | None:
         failed.append(reading.failed or 0)
         rest.append(max(0, (reading.total or 0) - done[-1] - failed[-1]))
     lost = [0] * len(rest)
-    if not batch.is_open:
+    if not batch.is_open and not batch.is_cut_short:
         # Before the end what is left was simply not run yet.
         lost[-1], rest[-1] = rest[-1], 0
     layers = [

@@ -16,6 +16,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
@@ -29,6 +30,7 @@ from dashboard.models import AuditEntry, Batch, FileKind
 from dashboard.sync import bodies
 from dashboard.sync.acts import Busy
 from dashboard.sync.files import ask
+from dashboard.templatetags.times import clock_words
 from dashboard.views.batch import find
 from dashboard.views.batch_errors import has_moved, live_context, may_read_bodies, safe_name, tabs_context
 from dashboard.views.batches import is_htmx
@@ -105,7 +107,7 @@ def row_of(batch: Batch, file: BatchFile, *, can_read: bool) -> Row:
     reachable = can_read and bool(file.file_id) and not file.is_gone and not batch.connection.retired_at
     return Row(
         file=file,
-        words=state_in_words(file, batch),
+        words=state_in_words(file, batch, clock_words),
         expires_soon=left is not None and left < SOON_SECONDS,
         can_ask=reachable and not file.is_being_read,
         can_open=reachable,
@@ -131,6 +133,8 @@ def read(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
         ask(found, kind, str(request.user))
         messages.info(request, _("The %(file)s is being read.") % {"file": file.label.lower()}, "ui-check")
     back = request.POST.get("back", "")
+    if back == "batch-requests" and request.POST.get("outcome") == "succeeded":
+        return redirect(reverse("batch-requests", args=[pk]) + "?outcome=succeeded")
     return redirect(back if back in {"batch", "batch-requests"} else "batch-files", pk=pk)
 
 

@@ -6,10 +6,8 @@ is a range of the index of lines, whatever the filter.
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any, Self
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
@@ -23,18 +21,29 @@ from django.views.decorators.http import require_GET, require_POST
 from dashboard.access import READ_BODIES, ROLE_NAMES, role_needed
 from dashboard.insight.advice import advice_of
 from dashboard.insight.batch_files import NAMES, BatchFile, files_of, state_in_words
+from dashboard.insight.outcome import count
 from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch, BatchError, ErrorGroup, FileKind, FileRead, Result
 from dashboard.sync import bodies
 from dashboard.sync.acts import Busy
-from dashboard.views.batch import find, pretty
-from dashboard.views.batch_errors import has_moved, live_context, may_read_bodies, tabs_of
-from dashboard.views.batch_files import for_readers, note, why_refused
+from dashboard.sync.files import NoFile
+from dashboard.templatetags.times import clock_words
+from dashboard.views.batch import find
+from dashboard.views.batch_errors import (
+    has_moved,
+    kept_until,
+    live_context,
+    may_read_bodies,
+    number_in,
+    tabs_context,
+    tabs_of,
+)
+from dashboard.views.batch_files import for_readers, note
 from dashboard.views.batches import is_htmx
+from dashboard.views.input_line import FileLine, line_of_input, line_page, read_input, why_unreadable
 
 PAGE = 50
 LONGEST_SEARCH = 512
-BODY_SHOWN = 200_000  # characters
 CURSOR = re.compile(r"(error|output)\.(\d{1,10})")
 
 FAILING = (Result.State.FAILED, Result.State.NEVER_RAN)
@@ -119,7 +128,11 @@ class Asked:
         if self.group is not None:
             found = found.filter(group=self.group)
         if self.q:
-            found = found.filter(Q(custom_id__icontains=self.q) | Q(words__icontains=self.q))
+            wanted = Q(custom_id__icontains=self.q)
+            if read.failed or read.never_ran:
+                # Only what failed has words: of fifty thousand that succeeded these need not be fetched.
+                wanted |= Q(words__icontains=self.q)
+            found = found.filter(wanted)
         return found
 
 
@@ -248,13 +261,13 @@ def chips_of(asked: Asked, reads: dict[str, FileRead], batch: Batch) -> list[tup
     """How many there are of each outcome, by the lines that were read. Searches are not counted."""
     # What was not read is not known: then the vendor's own counts stand there.
     is_read = "error" in reads or not batch.error_file_id
-    failed = sum(read.failed for read in reads.values()) if is_read else batch.requests_failed
+    failed = sum(read.failed for read in reads.values()) if is_read else batch.failed
     never = sum(read.never_ran for read in reads.values())
     numbers = {
         "": failed + never if failed is not None else None,
         "failed": failed,
         "never_ran": never,
-        "succeeded": reads["output"].succeeded if "output" in reads else batch.requests_completed,
+        "succeeded": reads["output"].succeeded if "output" in reads else batch.completed,
         "all": batch.requests_total,
     }
     # One kind of failure needs no chip of its own.
@@ -279,12 +292,7 @@ def notes_of(batch: Batch, files: dict[str, BatchFile], asked: Asked) -> list[tu
     kinds = [FileKind.ERROR.value]
     if asked.wants_succeeded or files["output"].latest:
         kinds.append(FileKind.OUTPUT.value)
-    return [(files[kind], state_in_words(files[kind], batch)) for kind in kinds]
-
-
-def kept_until(batch: Batch) -> datetime | None:
-    """When the rows of failing requests are thrown away; their groups and counts stay."""
-    return batch.finished_at + timedelta(days=settings.RESULT_DAYS) if batch.finished_at else None
+    return [(files[kind], state_in_words(files[kind], batch, clock_words)) for kind in kinds]
 
 
 # --- One request ------------------------------------------------------------------------------------------------------
@@ -303,15 +311,39 @@ def body(request: HttpRequest, pk: int, kind: str, line: int) -> HttpResponseBas
     batch, result = context["batch"], context["result"]
     note(request, "body.read", batch, f"{kind} file, line {line}, custom_id {result.custom_id}")
     try:
-        read = bodies.body_of(result)
+        context["got"] = context["got"].with_text(bodies.body_of(result))
     except (Busy, bodies.Unavailable) as refused:
-        context |= why_refused(refused)
+        context["got"] = context["got"].refused(refused)
+    return line_page(request, "batch_requests/request.html", context, context["got"])
+
+
+@for_readers
+@require_POST
+def given(request: HttpRequest, pk: int, kind: str, line: int) -> HttpResponseBase:
+    """The same page with the line of the input file that asked for this, found there by its custom_id."""
+    context = one(request, pk, kind, line)
+    batch, result, number = context["batch"], context["result"], context["input_line"]
+    place = f"line {number}, custom_id" if number else "custom_id"
+    note(request, "body.read", batch, f"input file, {place} {result.custom_id}")
+    if number:
+        context["given"] = read_input(context["given"], batch, number)
     else:
-        text = read.text
-        # Megabytes are not indented: nobody sees more than the beginning of them.
-        text = pretty(text.encode(errors="replace")) if len(text) <= BODY_SHOWN else text
-        context |= {"body": text[:BODY_SHOWN], "is_cut": read.is_cut or len(text) > BODY_SHOWN}
-    return render(request, "batch_requests/request.html", context)
+        context |= looked_up(request, context)
+    return line_page(request, "batch_requests/request.html", context, context["given"])
+
+
+def looked_up(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The line of the input file and its number, where the number is not known."""
+    batch, result, line = context["batch"], context["result"], context["given"]
+    try:
+        found = bodies.request_of(batch, result.custom_id)
+    except (Busy, bodies.Unavailable, NoFile) as refused:
+        return {"given": line.refused(refused)}
+    if found is None:
+        return {"given": replace(line, cause=_("No line of the input file has this custom_id."))}
+    file = files_of(batch)[FileKind.INPUT]
+    placed = line_of_input(request, batch, file, found.line, line.url)
+    return {"given": placed.with_text(found), "input_line": found.line}
 
 
 def one(request: HttpRequest, pk: int, kind: str, line: int) -> dict[str, Any]:
@@ -324,18 +356,42 @@ def one(request: HttpRequest, pk: int, kind: str, line: int) -> dict[str, Any]:
     result = results.filter(read=read, line=line).first() if read else None
     if result is None:
         raise Http404
-    errors = BatchError.objects.filter(batch=batch).values_list("group_id", "requests")
+    number = input_line_of(batch, result)
     return {
         "batch": batch,
         "page": "batch-requests",
         "result": result,
         "kind": kind,
-        "file": files[kind],
         "state": DRAWN[result.state],
         "advice": advice_of(result.group.retry) if result.group else None,
-        "can_read": may_read_bodies(request) and not files[kind].is_gone and not batch.connection.retired_at,
-        "has_right": may_read_bodies(request),
+        "got": line_of_result(request, batch, files[kind], line),
+        "given": line_of_input(
+            request, batch, files[FileKind.INPUT], number, reverse("batch-request-input", args=[pk, kind, line])
+        ),
+        "input_line": number,
         "role_needed": ROLE_NAMES[role_needed(READ_BODIES)],
         "kept_until": kept_until(batch),
-        "tabs": tabs_of(batch, len({group for group, _n in errors}), sum(n for _group, n in errors)),
-    }
+    } | tabs_context(batch)
+
+
+def line_of_result(request: HttpRequest, batch: Batch, file: BatchFile, line: int) -> FileLine:
+    """What came back, as one line of the output or error file."""
+    return FileLine(
+        slug="result",
+        title=_("What came back"),
+        place=_("line %(line)s of the %(file)s") % {"line": count(line), "file": file.label.lower()},
+        url=reverse("batch-request-body", args=[batch.pk, file.kind, line]),
+        button=_("Read the line"),
+        has_right=may_read_bodies(request),
+        why_not=why_unreadable(batch, file),
+    )
+
+
+def input_line_of(batch: Batch, result: Result) -> int | None:
+    """On which line of the input file it stood; known of the samples of each error, once that file was read."""
+    if not result.custom_id or result.group_id is None:
+        return None
+    errors = BatchError.objects.filter(batch=batch, group=result.group_id)
+    samples = (sample for error in errors for sample in error.samples if isinstance(sample, dict))
+    known = (number_in(sample, "input_line") for sample in samples if sample.get("custom_id") == result.custom_id)
+    return next(filter(None, known), None)

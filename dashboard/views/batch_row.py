@@ -6,10 +6,13 @@ from datetime import datetime
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from dashboard.dialects.scrub import scrub
 from dashboard.insight.outcome import in_words, is_running, lost_with_connection, state_of, unseen_since
+from dashboard.insight.retry import NEVER_RAN
 from dashboard.models import Act, Batch, Connection, Reason
 from dashboard.models.batch import Outcome, Status
-from dashboard.templatetags.batches import clock_words, number, short_endpoint
+from dashboard.templatetags.batches import number, short_endpoint
+from dashboard.templatetags.times import clock_words
 from dashboard.views.concern_line import Note, notes_of
 
 # Never payload or search_text: they are most of a row's bytes.
@@ -26,6 +29,8 @@ SHOWN_COLUMNS = (
     "requests_total",
     "requests_completed",
     "requests_failed",
+    "failed_in_files",
+    "failing",
     "created_at",
     "expires_at",
     "finished_at",
@@ -35,10 +40,12 @@ SHOWN_COLUMNS = (
     "gone_at",
     "errors",
     "worst_requests",
+    "output_file_id",
     # By a join: those of all rows cost no query of their own.
     "worst_error__http_status",
     "worst_error__code",
     "worst_error__message",
+    "worst_error__retry",
     "revision",
 )
 STOPPING = (Status.CANCELLING, Status.CANCELLED)
@@ -135,7 +142,7 @@ def row_of(
         note=note,
         note_state=note_state,
         second=error or " · ".join(filter(None, [batch.model, short_endpoint(batch.endpoint)])),
-        is_error=bool(error),
+        is_error=bool(error) and (bool(batch.errors) or not mostly_never_ran(batch)),
         has_bar=has_bar(batch),
     )
 
@@ -154,11 +161,19 @@ def has_bar(batch: Batch) -> bool:
 def worst_words(batch: Batch) -> str:
     """The error that most of its requests met: `429 rate_limit_exceeded ×3: Rate limit reached for <model> ...`."""
     group = batch.worst_error
-    if group is None:
+    # Whoever cancelled a batch knows why its requests did not run.
+    if group is None or group.retry == "cancelled":
         return ""
     times = f"×{number(batch.worst_requests)}"
+    if mostly_never_ran(batch):
+        return _("%(count)s never ran: %(why)s") % {"count": number(batch.worst_requests), "why": group.message}
     what = " ".join(str(part) for part in (group.http_status, group.code, times) if part)
     return ": ".join(part for part in (what, group.message) if part)[:300]
+
+
+def mostly_never_ran(batch: Batch) -> bool:
+    """Whether what is said of it is no error: nobody tried those requests."""
+    return batch.worst_error is not None and batch.worst_error.retry in NEVER_RAN
 
 
 def first_error(batch: Batch) -> str:
@@ -166,4 +181,4 @@ def first_error(batch: Batch) -> str:
     errors = batch.errors if isinstance(batch.errors, list) else []
     first = errors[0] if errors and isinstance(errors[0], dict) else {}
     line = _("line %(line)s") % {"line": first["line"]} if first.get("line") is not None else ""
-    return ": ".join(str(part) for part in (line, first.get("code"), first.get("message")) if part)[:300]
+    return scrub(": ".join(str(part) for part in (line, first.get("code"), first.get("message")) if part), limit=300)

@@ -47,7 +47,7 @@ CHIPS: tuple[tuple[str, Any, str, tuple[str, ...] | None], ...] = (
 )
 OUTCOMES: Mapping[str, tuple[str, ...] | None] = {slug: outcomes for slug, _label, _state, outcomes in CHIPS}
 # What the list can be sorted by, always from the greatest down and then by id.
-SORTS = {"newest": "place", "finish": "finished_at", "failed": "requests_failed"}
+SORTS = {"newest": "place", "finish": "finished_at", "failed": "failing"}
 CURSOR = re.compile(r"(-?\d{1,19})\.(\d{1,18})")
 LARGEST = 2**63 - 1
 
@@ -163,7 +163,7 @@ class Asked:
             found = found.filter(finished_at__isnull=False)
         elif self.sort == "failed":
             # A literal: SQLite takes a partial index only when it can see that the condition holds.
-            found = found.filter(requests_failed__gt=RawSQL("0", []))
+            found = found.filter(failing__gt=RawSQL("0", []))
         return found
 
     def within(self, user: Any, taken: Pulse) -> Q:

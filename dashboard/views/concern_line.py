@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Self
 from django.conf import settings
 from django.db.models import Count
 
-from dashboard.insight.concerns import NOTICES, SEVERITY, STATES, in_short, sentence, since_of
+from dashboard.dialects.scrub import scrub
+from dashboard.insight.concern_words import STATES, in_short, sentence, since_of
+from dashboard.insight.concerns import NOTICES, SEVERITY, Evidence
 from dashboard.models import Batch, Concern, Reason
-from dashboard.templatetags.batches import clock_words, duration
+from dashboard.templatetags.times import clock_words, duration
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -46,9 +48,15 @@ class Line:
             concern=concern,
             label=str(reason.label),
             state=STATES[reason],
-            sentence=sentence(reason, concern.evidence, clock_words, duration),
+            sentence=sentence(reason, masked(concern.evidence), clock_words, duration),
             since=since_of(concern.evidence) or concern.opened_at,
         )
+
+
+def masked(evidence: Evidence) -> Evidence:
+    """The vendor's words without keys, addresses and organisation ids."""
+    first = evidence.get("first")
+    return evidence | {"first": first | {"words": scrub(str(first.get("words", "")))}} if first else evidence
 
 
 def lines_of(concerns: Iterable[Concern]) -> list[Line]:

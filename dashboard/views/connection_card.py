@@ -17,7 +17,7 @@ from dashboard.insight.concerns import NOTICES
 from dashboard.insight.pulse import health_of
 from dashboard.insight.syncs import Hour, Tally, hour_of, hours_of, tallies_of
 from dashboard.models import Concern, Connection, Reason, Refusal
-from dashboard.templatetags.batches import clock_words, duration
+from dashboard.templatetags.times import clock_words, duration
 from dashboard.views.concern_line import Line, lines_of_connections
 
 Health = Connection.Health

@@ -22,7 +22,8 @@ from dashboard.insight.pulse import Pulse
 from dashboard.middleware import client_address, polled_by, pulse_of
 from dashboard.models import AuditEntry, Batch, Connection
 from dashboard.models.connection import ConnectionQuerySet, reading_again
-from dashboard.sync import absorb, concerns, sight
+from dashboard.sync import concerns, sight
+from dashboard.sync.columns import rename
 from dashboard.sync.probe import Finding, check_address, probe
 from dashboard.views.batches import is_htmx
 from dashboard.views.connection_card import Card, cards_of, lede_of
@@ -134,7 +135,7 @@ def save(request: HttpRequest, form: ConnectionForm) -> None:
             )
             if form.names_changed:
                 connection.refresh_from_db()
-                absorb.rename(connection)
+                rename(connection)
         note(request, "connection.add" if new else "connection.edit", connection, form.changes_in_words())
 
 
@@ -249,6 +250,7 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
     with transaction.atomic():
         restored = Connection.objects.retired().filter(pk=pk).update(revision=F("revision") + 1, **anew)
         if restored:
+            concerns.watch_again(connection, timezone.now())
             note(request, "connection.restore", connection)
     said = _("%(name)s is back and is read from the start.") % {"name": connection.name}
     if connection.key_env or connection.auth_style == Connection.AuthStyle.NONE:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Sum
-from django.http import HttpRequest, HttpResponse
+from django.db.models import QuerySet, Sum
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
@@ -20,8 +20,9 @@ from dashboard.insight.advice import advice_of
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch, BatchError, ErrorDay, ErrorGroup
-from dashboard.views.batch_errors import samples_of
+from dashboard.views.batch_errors import copied, samples_of
 from dashboard.views.batches import EPOCH, is_htmx
+from dashboard.views.error_sums import kept
 
 PAGE = 50
 TREND_DAYS = 30
@@ -36,7 +37,8 @@ SHOWN_COLUMNS = (
     "batch_id", "group_id", "source", "requests", "samples", "at", "connection__name", "batch__name",
     "batch__remote_id", "batch__owner", "batch__status", "batch__raw_status", "batch__outcome", "batch__gone_at",
     "batch__is_open", "batch__requests_total", "batch__requests_completed", "batch__requests_failed",
-    "batch__worst_requests", "batch__finished_at", "batch__ordered_at",
+    "batch__failed_in_files", "batch__worst_requests", "batch__finished_at", "batch__ordered_at",
+    "batch__output_file_id",
 )  # fmt: skip
 
 
@@ -53,8 +55,10 @@ class Row:
 def error_group(request: HttpRequest, pk: int) -> HttpResponse:
     token = pulse_of(request).token  # before the rows: what moves in between is asked for again
     group = get_object_or_404(ErrorGroup, pk=pk)
-    days = ErrorDay.objects.visible_to(request.user)
-    errors = BatchError.objects.visible_to(request.user).filter(group=group)
+    days, errors = days_of(request, group), errors_of(request, group)
+    if not errors.exists():
+        # Nobody met it, or none that this person may see: its words are theirs.
+        raise Http404
     before = place_in(request.GET.get("before", ""))
     rows = errors.select_related("batch", "connection").only(*SHOWN_COLUMNS)
     if before:
@@ -62,22 +66,31 @@ def error_group(request: HttpRequest, pk: int) -> HttpResponse:
         rows = rows.filter(at__lte=at).exclude(at=at, pk__gte=last)
     found = list(rows.order_by("-at", "-pk")[: PAGE + 1])
     by = request.GET.get("by", OWNER).replace("\0", "")[:LONGEST_KEY] or OWNER
-    kept = {"by": "" if by == OWNER else by, "before": request.GET.get("before", "") if before else ""}
+    place = {"by": "" if by == OWNER else by, "before": request.GET.get("before", "") if before else ""}
     context = {
         "group": group,
         "advice": advice_of(group.retry),
         "rows": [row_of(reverse("batches"), error) for error in found[:PAGE]],
         "samples": samples_of(found[:5]),
-        "sums": days.filter(group=group).aggregate(requests=Sum("requests"), batches=Sum("batches")),
+        "copied": copied(group),
+        "sums": days.aggregate(requests=Sum("requests"), batches=Sum("batches")),
         "chart": trend_of(request, group),
         "outcomes": outcomes_of(found[:COLUMNS_SHOWN]),
-        "older": link(**kept | {"before": place_of(found[PAGE - 1])}) if len(found) > PAGE else "",
+        "older": link(**place | {"before": place_of(found[PAGE - 1])}) if len(found) > PAGE else "",
         "is_top": not before,
-        "top_url": link(**kept | {"before": ""}),
-        "poll_url": link(**kept, seen=token),
+        "top_url": link(**place | {"before": ""}),
+        "poll_url": link(**place, seen=token),
     }
     context |= hit(request, group, by)
     return render(request, f"error_group/{'_changed' if is_htmx(request) else 'error_group'}.html", context)
+
+
+def days_of(request: HttpRequest, group: ErrorGroup) -> QuerySet[ErrorDay]:
+    return kept(request, ErrorDay.objects.visible_to(request.user)).filter(group=group)
+
+
+def errors_of(request: HttpRequest, group: ErrorGroup) -> QuerySet[BatchError]:
+    return kept(request, BatchError.objects.visible_to(request.user)).filter(group=group)
 
 
 def link(**values: Any) -> str:
@@ -109,7 +122,7 @@ def row_of(base: str, error: BatchError) -> Row:
 
 def hit(request: HttpRequest, group: ErrorGroup, by: str) -> dict[str, Any]:
     """Whose batches it met, by the owner or by the values of a metadata key, among the latest ones."""
-    errors = BatchError.objects.visible_to(request.user).filter(group=group).order_by("-at", "-pk")
+    errors = errors_of(request, group).order_by("-at", "-pk")
     keys: Count[str] = Count()
     batches: Count[str] = Count()
     requests: Count[str] = Count()
@@ -137,7 +150,7 @@ def trend_of(request: HttpRequest, group: ErrorGroup) -> Chart:
     """Failing requests of each of the last thirty days (UTC)."""
     today = datetime.now(UTC).date()
     dates = [today - timedelta(days=TREND_DAYS - 1 - i) for i in range(TREND_DAYS)]
-    days = ErrorDay.objects.visible_to(request.user).filter(group=group, day__gte=dates[0]).order_by()
+    days = days_of(request, group).filter(day__gte=dates[0]).order_by()
     sums = dict(days.values("day").annotate(total=Sum("requests")).values_list("day", "total"))
     failing = Series("fail", _("failed"), [sums.get(date, 0) for date in dates])
     return stacked([date_format(date, "j M") for date in dates], [failing])
@@ -151,9 +164,10 @@ def outcomes_of(errors: list[BatchError]) -> Chart | None:
     return stacked(
         [str(batch)[:40] for batch in batches.values()],
         [
-            Series("done", _("completed"), [batch.requests_completed or 0 for batch in batches.values()]),
-            Series("fail", _("failed"), [batch.requests_failed or 0 for batch in batches.values()]),
-            Series("lost", _("unaccounted"), [batch.unaccounted or 0 for batch in batches.values()]),
+            Series("done", _("completed"), [batch.completed or 0 for batch in batches.values()]),
+            Series("fail", _("failed"), [batch.failed or 0 for batch in batches.values()]),
+            Series("rest", _("not completed"), [(b.unaccounted or 0) * b.is_cut_short for b in batches.values()]),
+            Series("lost", _("unaccounted"), [(b.unaccounted or 0) * (not b.is_cut_short) for b in batches.values()]),
         ],
         hrefs=[f"{reverse('batches')}{pk}/" for pk in batches],
         wholes=[batch.requests_total or 1 for batch in batches.values()],

@@ -1,178 +1,44 @@
-"""Errors across batches: what thousands of failing requests come down to, how often, since when, and whose they are.
-
-Counts and trends are read from the daily roll-up, so that a page costs what there are groups and days, never batches;
-only the range of 24 hours is read from the batches' own rows, because a day is too coarse for it.
-"""
+"""Errors across batches: what thousands of failing requests come down to, how often, since when, and whose they are."""
 
 from collections import Counter as Tallies
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, Self
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from typing import Any
 
-from django.db import connection as database
-from django.db.models import CharField, Count, Func, Q, QuerySet, Sum
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
-from dashboard.insight.advice import WORTH, advice_of
+from dashboard.insight.advice import advice_of
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.middleware import polled, pulse_of
-from dashboard.models import BatchError, ErrorDay, ErrorGroup
-from dashboard.models.connection import Visible, visible_connections
+from dashboard.models import ErrorGroup
 from dashboard.views.batches import is_htmx
+from dashboard.views.error_sums import (
+    DAYS,
+    HOURS,
+    RANGES,
+    Asked,
+    Totals,
+    Trend,
+    by_time,
+    hours_of,
+    hours_since,
+    owners_of,
+    totals_of,
+    trends_of,
+)
 from dashboard.views.table import streamed
 
 PAGE = 50
-LONGEST_SEARCH = 200
-TREND_DAYS = 14
 LAYERS = 5  # groups that have a colour of their own in the chart
-# Of each group so many of its latest batches are asked whose they are: all of them would be all batches.
-LATEST = 10
 OWNERS_SHOWN = 2
-ANY = -1  # stands for a group where the same query is asked for many
-HOURS = 24
-MOST_SUMS = 64
-MOST_NAMED = 300  # groups that are named one by one in a query
-
-# The word in the address, what the chip says, and how many days it is; 0 is the last 24 hours.
-RANGES: tuple[tuple[str, Any, int], ...] = (
-    ("24h", gettext_lazy("24 h"), 0),
-    ("7d", gettext_lazy("7 days"), 7),
-    ("14d", gettext_lazy("14 days"), 14),
-    ("30d", gettext_lazy("30 days"), 30),
-)
-DAYS = {slug: days for slug, _label, days in RANGES}
-DEFAULT = "14d"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What an address asks for. Values that make no sense are left out, and a note says so."""
-
-    range: str = DEFAULT
-    connection: int | None = None
-    retry: bool = False
-    new: bool = False
-    q: str = ""
-    page: int = 1
-    notes: tuple[str, ...] = ()
-    now: datetime = field(default_factory=timezone.now)
-
-    @classmethod
-    def of(cls, query: QueryDict) -> Self:
-        notes: list[str] = []
-        span, connection, page = query.get("range") or DEFAULT, query.get("connection", ""), query.get("page") or "1"
-        if span not in DAYS:
-            span = DEFAULT
-            notes.append(_("There is no such range, so 14 days are shown."))
-        known = connection.isdecimal() and len(connection) < 19
-        if connection and not known:
-            notes.append(_("There is no such connection, so all are shown."))
-        return cls(
-            range=span,
-            connection=int(connection) if known else None,
-            retry=query.get("retry") == "1",
-            new=query.get("new") == "1",
-            q=query.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH],
-            page=int(page) if page.isdecimal() and 0 < len(page) < 6 and int(page) else 1,
-            notes=tuple(notes),
-        )
-
-    @property
-    def is_hours(self) -> bool:
-        return not DAYS[self.range]
-
-    @property
-    def since(self) -> datetime:
-        """From when on. Days begin at midnight UTC, as the roll-up's do; today is one of them."""
-        if self.is_hours:
-            return self.now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
-        midnight = self.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return midnight - timedelta(days=DAYS[self.range] - 1)
-
-    @property
-    def trend_days(self) -> int:
-        return max(TREND_DAYS, DAYS[self.range])
-
-    @property
-    def is_filtered(self) -> bool:
-        return bool(self.connection or self.retry or self.new or self.q)
-
-    @property
-    def words(self) -> str:
-        return str(next(label for slug, label, _days in RANGES if slug == self.range))
-
-    def values(self) -> dict[str, Any]:
-        return {
-            "range": "" if self.range == DEFAULT else self.range,
-            "connection": self.connection,
-            "retry": "1" if self.retry else "",
-            "new": "1" if self.new else "",
-            "q": self.q,
-        }
-
-    def link(self, **changes: Any) -> str:
-        """The address of this page with some of it changed; the place in it is left behind."""
-        values = self.values() | {"page": ""} | changes
-        if values["range"] == DEFAULT:
-            values["range"] = ""
-        return "?" + urlencode({name: value for name, value in values.items() if value not in ("", None)})
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """What a range comes to, without any filter on groups."""
-
-    by_group: dict[int, int]
-    by_day: dict[date, int]
-    # Of the last 24 hours alone: requests by hour, and batches.
-    by_hour: dict[int, list[int]]
-    batches: dict[int, int]
-    worth: set[int]
-    new: set[int]
-    # Those of groups that were shown already.
-    trends: "dict[int, Trend]"
-
-
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """One group's failing requests of each of the last days, oldest first; and how many batches met it in the range."""
-
-    days: list[int]
-    batches: int
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Every group that was met in the range, with the filters that narrow them down."""
-
-    sums: Sums
-    matching: set[int] | None  # None: no text is asked for
-
-    def chosen(self, *, retry: bool, new: bool) -> list[int]:
-        """Most requests first; a tie stands in the order of the groups' age."""
-        found = self.found()
-        if retry:
-            found &= self.sums.worth
-        if new:
-            found &= self.sums.new
-        return sorted(sorted(found), key=self.sums.by_group.__getitem__, reverse=True)
-
-    def found(self) -> set[int]:
-        """Those that the text matches."""
-        return set(self.sums.by_group) if self.matching is None else self.matching & self.sums.by_group.keys()
-
-    def requests(self, groups: Iterable[int]) -> int:
-        return sum(map(self.sums.by_group.__getitem__, groups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,144 +53,6 @@ class Row:
     is_new: bool
     owners: str
     owners_title: str
-
-
-# --- Reading ----------------------------------------------------------------------------------------------------------
-
-
-def days_of(request: HttpRequest, asked: Asked) -> QuerySet[ErrorDay]:
-    rows = ErrorDay.objects.visible_to(request.user)
-    return rows if asked.connection is None else rows.filter(connection=asked.connection)
-
-
-def errors_of(request: HttpRequest, asked: Asked) -> QuerySet[BatchError]:
-    rows = BatchError.objects.visible_to(request.user)
-    return rows if asked.connection is None else rows.filter(connection=asked.connection)
-
-
-def totals_of(request: HttpRequest, asked: Asked) -> Totals:
-    """All groups of the range by id. There are thousands at most: that is what groups are for."""
-    matching = None
-    if asked.q:
-        found = ErrorGroup.objects.filter(text_filter(asked.q))
-        matching = set(found.values_list("pk", flat=True))
-    return Totals(sums_of(request, asked), matching)
-
-
-type Stamp = tuple[int | None, int]
-
-# By what one may see, range and connection: what was summed up, and what of the roll-up it was made of.
-_sums: dict[tuple[Visible, datetime, int | None], tuple[Stamp, Sums]] = {}
-
-
-def sums_of(request: HttpRequest, asked: Asked) -> Sums:
-    """Summed up anew when a day's rows have changed, and those change whenever an error of a batch does.
-
-    A group changes in no other way: what is worth a retry, and when it was first seen, is written together with them.
-    """
-    # Apart, because both are quick and the two in one query are not.
-    last = ErrorDay.objects.order_by("-pk").values_list("pk", flat=True).first()
-    stamp = last, ErrorDay.objects.count()
-    key = (visible_connections(request.user), asked.since, asked.connection)
-    known = _sums.get(key)
-    if known and known[0] == stamp:
-        return known[1]
-    groups = ErrorGroup.objects.filter(last_seen_at__gte=asked.since)
-    sums = Sums(
-        by_group={},
-        by_day={},
-        by_hour={},
-        batches={},
-        trends={},
-        worth=set(groups.filter(retry__in=WORTH).values_list("pk", flat=True)),
-        new=set(groups.filter(first_seen_at__gte=asked.since).values_list("pk", flat=True)),
-    )
-    if asked.is_hours:
-        for group, hour, requests, batches in hours_of(request, asked):
-            sums.by_group[group] = sums.by_group.get(group, 0) + requests
-            sums.batches[group] = sums.batches.get(group, 0) + batches
-            sums.by_hour.setdefault(group, [0] * HOURS)[hour] += requests
-    else:
-        days = days_of(request, asked).filter(day__gte=asked.since.date()).order_by()
-        of_groups = days.values("group_id").annotate(total=Sum("requests"))
-        sums.by_group.update(of_groups.values_list("group_id", "total"))
-        of_days = days.values("day").annotate(total=Sum("requests"))
-        sums.by_day.update(of_days.values_list("day", "total"))
-    if len(_sums) >= MOST_SUMS:
-        _sums.clear()
-    _sums[key] = stamp, sums
-    return sums
-
-
-class Hour(Func):
-    """The hour (UTC) of a time, as a text: a database compares it faster than it could make a time of it."""
-
-    output_field = CharField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
-        return self.as_sql(compiler, connection, template="substr(%(expressions)s, 1, 13)", **more)
-
-    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
-        template = "to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24')"
-        return self.as_sql(compiler, connection, template=template, **more)
-
-
-def hours_of(request: HttpRequest, asked: Asked) -> Iterator[tuple[int, int, int, int]]:
-    """Each group's failing requests and batches in each of the last 24 hours; the running one is the last."""
-    places = {f"{asked.since + timedelta(hours=i):%Y-%m-%d %H}": i for i in range(HOURS)}
-    rows = errors_of(request, asked).filter(at__gte=asked.since).order_by()
-    found = rows.values("group_id", hour=Hour("at")).annotate(total=Sum("requests"), places=Count("pk"))
-    for group, hour, requests, batches in found.values_list("group_id", "hour", "total", "places"):
-        yield group, places.get(hour, HOURS - 1), requests, batches
-
-
-def text_filter(q: str) -> Q:
-    """Every word, in the code or in the message; a number may also be the HTTP status."""
-    found = Q()
-    for word in q.split()[:10]:
-        one = Q(message__icontains=word) | Q(code__icontains=word)
-        if word.isdecimal() and len(word) == 3:
-            one |= Q(http_status=int(word))
-        found &= one
-    return found
-
-
-def trends_of(request: HttpRequest, asked: Asked, sums: Sums, groups: Iterable[int]) -> dict[int, Trend]:
-    """How each group went over the last days: two weeks, or the range if that is longer."""
-    today, begin = asked.now.astimezone(UTC).date(), asked.since.date()
-    number = asked.trend_days
-    missing = [group for group in groups if group not in sums.trends]
-    days = {group: [0] * number for group in missing}
-    batches = dict.fromkeys(missing, 0)
-    rows = days_of(request, asked).filter(group__in=missing, day__gt=today - timedelta(days=number), day__lte=today)
-    found = rows.order_by().values("group_id", "day").annotate(total=Sum("requests"), places=Sum("batches"))
-    for group, day, requests, places in found.values_list("group_id", "day", "total", "places") if missing else ():
-        days[group][number - 1 - (today - day).days] = requests
-        if day >= begin:
-            batches[group] += places
-    for group in missing:
-        sums.trends[group] = Trend(days[group], sums.batches.get(group, batches[group]))
-    return sums.trends
-
-
-def owners_of(request: HttpRequest, asked: Asked, groups: list[int]) -> dict[int, Tallies[str]]:
-    """Whose the latest batches of each group are: one short walk of the index `errors_of_group` for each."""
-    owners: dict[int, Tallies[str]] = {group: Tallies() for group in groups}
-    if not groups:
-        return owners
-    # Written once and asked for each: the ORM takes longer to write it than the database to answer it.
-    walk = errors_of(request, asked).filter(group=ANY, at__gte=asked.since).order_by("-at")
-    sql, params = walk.values("group_id", "batch_id")[:LATEST].query.sql_with_params()
-    union = " UNION ALL ".join(f"SELECT * FROM ({sql}) AS of_{i}" for i in range(len(groups)))  # noqa: S608 (Django wrote it)
-    with database.cursor() as cursor:
-        cursor.execute(
-            f"SELECT found.group_id, batch.owner FROM ({union}) AS found"  # noqa: S608 (as above)
-            " JOIN dashboard_batch batch ON batch.id = found.batch_id",
-            [group if param == ANY else param for group in groups for param in params],
-        )
-        for group, owner in cursor.fetchall():
-            owners[group][owner] += 1
-    return owners
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------
@@ -355,7 +83,9 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
     groups = ErrorGroup.objects.in_bulk({*shown, *top, *new[:1]})
     owners = owners_of(request, asked, shown)
     every_request = totals.requests(chosen)
-    said = Said(asked.since, asked.trend_days - (DAYS[asked.range] or 1), _("Of its latest batches:"), _("no owner"))
+    said = Said(
+        totals.sums.new, asked.trend_days - (DAYS[asked.range] or 1), _("Of its latest batches:"), _("no owner")
+    )
     base = reverse("errors")  # a group stands below; resolving fifty addresses takes a while
     return {
         "asked": asked,
@@ -367,6 +97,7 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
         "groups": len(chosen),
         "requests": every_request,
         "worth_requests": totals.requests(worth),
+        "never_requests": totals.requests(group for group in chosen if group in totals.sums.never),
         "new_groups": len(new),
         "newest": groups.get(new[0]) if new else None,
         "trend_days": asked.trend_days,
@@ -390,7 +121,7 @@ def listed(request: HttpRequest, asked: Asked) -> dict[str, Any]:
 class Said:
     """What all rows of a page have in common, worked out once."""
 
-    since: datetime
+    new: set[int]
     muted: int
     of_latest: str
     no_owner: str
@@ -410,7 +141,7 @@ def row_of(
         batches=trend.batches,
         trend=trend.days,
         muted=said.muted,
-        is_new=group.first_seen_at >= said.since,
+        is_new=group.pk in said.new,
         owners=f"{words} +{more}" if more > 0 else words,
         owners_title=f"{said.of_latest} {', '.join(f'{owner} {batches}' for owner, batches in named)}",
     )
@@ -427,8 +158,8 @@ def chart_of(
     """Failing requests over the range: a layer for each of the largest groups, and one for all others."""
     top = chosen[:LAYERS]
     if asked.is_hours:
-        own = {group: totals.sums.by_hour[group] for group in top}
-        every = [sum(numbers) for numbers in zip(*(totals.sums.by_hour[group] for group in chosen), strict=True)]
+        own = hours_of(request, asked, totals.sums, top)
+        times = hours_since(asked)
         starts = [timezone.localtime(asked.since + timedelta(hours=i)) for i in range(HOURS)]
         labels = [f"{start:%H:%M}" for start in starts]
     else:
@@ -437,27 +168,16 @@ def chart_of(
         dates = [today - timedelta(days=days - 1 - i) for i in range(days)]
         labels = [date_format(day, "j M") for day in dates]
         own = {group: trends[group].days[-days:] for group in top}
-        sums = totals.sums.by_day
-        if len(chosen) < len(totals.sums.by_group):
-            few = Q(group__in=chosen) if len(chosen) <= MOST_NAMED else narrowed(asked)
-            rows = days_of(request, asked).filter(few, day__gte=dates[0]).order_by()
-            sums = dict(rows.values("day").annotate(total=Sum("requests")).values_list("day", "total"))
-        every = [sums.get(day, 0) for day in dates]
+        times = [str(day) for day in dates]
+    sums = by_time(request, asked, totals.sums, chosen)
+    every = [sums.get(time, 0) for time in times]
+    if asked.is_hours:
+        every[-1] = sum(sums.values()) - sum(every[:-1])  # with what a vendor's clock, ahead of ours, puts behind it
     layers = [Series(f"g{i + 1}", name_of(groups[group]), own[group]) for i, group in enumerate(top) if group in groups]
     others = [max(0, total - sum(layer.values[i] for layer in layers)) for i, total in enumerate(every)]
     if any(others):
-        layers.append(Series("rest", _("other groups"), others))
+        layers.append(Series("done", _("other groups"), others))
     return stacked(labels, layers)
-
-
-def narrowed(asked: Asked) -> Q:
-    """The filters on groups, as a condition on their days."""
-    groups = ErrorGroup.objects.filter(text_filter(asked.q)) if asked.q else ErrorGroup.objects.all()
-    if asked.retry:
-        groups = groups.filter(retry__in=WORTH)
-    if asked.new:
-        groups = groups.filter(first_seen_at__gte=asked.since)
-    return Q(group__in=groups.values("pk"))
 
 
 def name_of(group: ErrorGroup) -> str:

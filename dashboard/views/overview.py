@@ -23,6 +23,7 @@ from dashboard.insight import series
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.insight.concerns import NOTICES, SEVERITY
 from dashboard.insight.pulse import Pulse
+from dashboard.insight.query import FAILED
 from dashboard.insight.series import HOUR, RANGES, Flowed, Range
 from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch, Concern
@@ -30,7 +31,7 @@ from dashboard.models.batch import BatchQuerySet, Outcome
 from dashboard.models.flow import DAY, QUARTER, quarter_of
 from dashboard.views.attention import COLUMNS as CONCERN_COLUMNS
 from dashboard.views.batch_row import SHOWN_COLUMNS, Row, rows_of
-from dashboard.views.batches import FAILED, names_of, shown_to
+from dashboard.views.batches import names_of, shown_to
 from dashboard.views.concern_line import Line, needs_of
 from dashboard.views.shell import stale_connections
 from dashboard.views.table import streamed

@@ -17,7 +17,8 @@ from dashboard.insight.pulse import Beat, Pulse, is_silent
 from dashboard.insight.ticks import ticks
 from dashboard.middleware import pulse_of
 from dashboard.models import Connection, Part
-from dashboard.templatetags.batches import clock_words, number
+from dashboard.templatetags.batches import number
+from dashboard.templatetags.times import clock_words
 from dashboard.views.concern_line import needs_of
 
 Health = Connection.Health

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,8 +11,13 @@ from django.http import Http404, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
-# A spreadsheet runs what begins with one of these; the full-width ones count as much, and blanks before them do not.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "|", "%")
+# A spreadsheet runs what begins with one of these; the full-width ones count as much, and what cannot be seen before
+# them does not.
+_RUN = "=+\\-@＝＋－＠|%"
+_UNSEEN = "\\s\\x00-\\x1f\\x7f-\\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+FORMULA = re.compile(f"[{_UNSEEN}]*[{_RUN}]|[\\t\\r\\n]")
+# In many countries a spreadsheet takes ; for the end of a cell, also in a quoted one that is not the first.
+INSIDE = re.compile(f'([;\\t\\r\\n][{_UNSEEN}"]*)(?=[=+@＝＋＠])')
 
 
 class _Line:
@@ -52,4 +58,5 @@ def cell(value: Any) -> Any:
     value = plain(value)
     if not isinstance(value, str):
         return "" if value is None else value
-    return f"'{value}" if value.lstrip(" \u00a0\ufeff").startswith(FORMULA) else value.replace("\0", "")
+    value = INSIDE.sub(r"\1'", value.replace("\0", ""))
+    return f"'{value}" if FORMULA.match(value) else value

@@ -72,7 +72,7 @@ def addresses() -> dict[str, str]:
     usual = min(values, key=lambda value: abs(value[1] - Batch.objects.count() // 200))[0]
     middle = Batch.objects.order_by("-ordered_at", "-pk")[Batch.objects.count() // 2]
     deep = Batch.objects.order_by("-ordered_at", "-pk")[Batch.objects.count() * 9 // 10]
-    far = Batch.objects.order_by("-requests_failed", "-pk").filter(requests_failed__gt=0)
+    far = Batch.objects.order_by("-failing", "-pk").filter(failing__gt=0)
     connection = Connection.objects.get().pk
 
     def address(**query: object) -> str:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from dashboard.models import Batch, Connection, User
-from dashboard.templatetags.batches import duration
+from dashboard.templatetags.times import duration
 from tests.batches_made import batch_made, connection_made, counts, everything_made
 from tests.browser.conftest import Opened
 

@@ -6,11 +6,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from dashboard.models import Batch, Connection, FileRead, User
-from tests.batches_made import batch_made, connection_made, counts
+from dashboard.models import Batch, BatchError, Connection, FileRead, Result, User
+from tests.batches_made import batch_made, connection_made, counts, judged
 from tests.browser.conftest import Opened
 from tests.browser.test_desk import poll, sideways
-from tests.errors_made import LENGTH, RATE, SERVER, errors_made, everything_read, group_made, read_made
+from tests.errors_made import LENGTH, RATE, SERVER, errors_made, everything_read, file_made, group_made, read_made
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -90,6 +90,24 @@ def look(request: pytest.FixtureRequest) -> tuple[int, str]:
     return int(width), str(theme)
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_no_word_of_a_stranger_widens_a_page(opened: Opened, ana: User, prod: Connection, width: int) -> None:
+    evil = (400, "C" * 180, "<b>" + "A" * 600, "invalid_request")
+    owner = {"owner": "o" * 200, "k" * 60: "v" * 300}
+    made = batch_made(prod, "completed", name="N" * 300, metadata=owner, **counts(5_000, 4_000, 1_000))
+    read = errors_made(made, {evil: 3})
+    Result.objects.filter(read=read).update(custom_id="x" * 500, request_id="r" * 200)
+    BatchError.objects.update(samples=[{"custom_id": "x" * 500, "line": 1, "input_line": 12, "words": "w" * 600}])
+    file_made(made, "error", filename="f" * 300, purpose="p" * 100)
+    judged()
+    paths = ["/batches/", "/attention/", "/errors/", f"/errors/{group_made(evil).pk}/"]
+    paths += [f"/batches/{made.pk}/{tab}" for tab in ("", "requests/", "requests/error/1/", "files/")]
+    for path in paths:
+        page = opened(ana, path, width=width)
+        assert sideways(page) <= 0, path
+        page.context.close()
+
+
 def test_no_page_breaks_a_rule_of_axe_or_scrolls_sideways(opened: Opened, ana: User, look: tuple[int, str]) -> None:
     width, theme = look
     made = everything_read()
@@ -100,6 +118,8 @@ def test_no_page_breaks_a_rule_of_axe_or_scrolls_sideways(opened: Opened, ana: U
     pages += [f"/batches/{made['partial'].pk}/{tab}" for tab in ("requests/", "requests/?outcome=succeeded", "files/")]
     pages += [f"/batches/{made['partial'].pk}/requests/error/1/", f"/batches/{made['unread'].pk}/requests/"]
     pages += [f"/batches/{made['gone_file'].pk}/{tab}" for tab in ("requests/", "files/")]
+    pages += [f"/batches/{made['expired'].pk}/{tab}" for tab in ("", "requests/", "files/", "requests/error/1/")]
+    pages += [f"/batches/{made['invalid'].pk}/input/212/"]
     for path in pages:
         page = opened(ana, path, width=width, theme=theme)
         found = Axe().run(page)

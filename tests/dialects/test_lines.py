@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from collections import Counter
 from typing import Any
 
@@ -24,8 +25,14 @@ from .test_reading import JSON
 GOOD, BAD, NEVER = "succeeded", "failed", "never_ran"
 INVALID = "invalid_request_error"
 
-# Each file with where its shape is from, and what its lines mean. Ids, names and texts are made up.
+# Each file with where its shape is from, and what its lines mean. Ids, names and texts are made up, unless recorded.
 FILES: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    # As aimock 1.43.0 wrote them; tests/insight/test_recorded_lines.py says into which groups they go.
+    "aimock/errors": (
+        "s" * 3,
+        [{"status": None, "code": "mock_failure", "custom_id": f"question-{n}"} for n in (1, 2, 3)],
+    ),
+    "aimock/output": ("ffff", [{"ended": GOOD, "status": 200, "tokens_total": 2}] * 4),
     # The bodies that FastAPI makes of a refusal, which AIBrix answers with, in OpenAI's envelope.
     "aibrix/errors": (
         "s",
@@ -152,6 +159,12 @@ FILES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     ),
     # OGX's source: the answer is a JSON text.
     "ogx/output": ("f", [{"ended": GOOD, "status": 200, "model": "tiny/gpt-4o", "tokens_total": 10}]),
+    # As OGX 1.5.0 wrote them, with llmock behind it.
+    "ogx/recorded_errors": (
+        "s" * 13,
+        [{"status": status, "type": "request_failed"} for status in (400, 400, 400, 429, 429, 500, *[None] * 7)],
+    ),
+    "ogx/recorded_output": ("ff", [{"ended": GOOD, "status": 200, "model": "calm/gpt-4o", "tokens_total": 11}] * 2),
     # OpenAI's guide (expired), openai-openapi#302 (max_tokens), its forum (status_code 0), its error reference.
     "openai/errors": (
         "ffffffsfs",
@@ -447,6 +460,35 @@ def test_a_secret_is_masked_behind_a_message_that_was_clean(digits: str) -> None
     after = read(ordinary(f"Your text {key} is {digits} long."), key)
     assert "Kq" in before.message or len(key) < 8
     assert key not in after.message
+
+
+@pytest.mark.parametrize("piece", [b"[],", b'{"a":1},', b'"b",'])
+def test_a_line_of_millions_of_pieces_is_never_built(piece: bytes) -> None:
+    pieces = b"[" + piece * (6_000_000 // len(piece)) + b"0]"
+    tracemalloc.start()
+    try:
+        for inside in (pieces, b'"{\\"a\\":' + pieces.replace(b'"', b'\\"') + b'}"'):
+            raw = b'{"custom_id":"x","response":{"status_code":400,"body":{"detail":' + inside + b"}}}"
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            began = time.process_time()
+            read_line(raw, 1)
+            assert tracemalloc.get_traced_memory()[1] - before < 40_000_000, "some times its own size"
+            assert time.process_time() - began < 5
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("reader", [read_line, read_any])
+def test_a_vendor_that_repeats_our_key_as_a_name_is_not_believed(reader: Any) -> None:
+    told = {"custom_id": f"id-{KEY}", "response": {"status_code": 200, "request_id": KEY, "body": {"model": KEY}}}
+    line = reader(json.dumps(told).encode(), 1, (KEY,))
+    assert isinstance(line, ResultLine)
+    assert (line.custom_id, line.request_id, line.model, line.ended) == (None, "", "", "succeeded")
+    never = {"custom_id": KEY, "response": None, "error": {"code": "batch_expired", "message": "."}}
+    assert reader(json.dumps(never).encode(), 1, (KEY,)).custom_id is None
+    kept = reader(json.dumps(told | {"custom_id": "x"}).encode(), 1, ("x",))
+    assert kept.custom_id == "x", "what is that short is no key"
 
 
 @given(st.text(max_size=80), st.sampled_from([(), (KEY,), ("a/b+c=1234567890",)]))

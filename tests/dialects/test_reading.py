@@ -93,7 +93,7 @@ def test_both_readers_give_the_same_batch(given_record: dict[str, Any]) -> None:
     body = json.dumps(given_record).encode()
     slow = read_any(body, NOW)
     assert isinstance(slow, RemoteBatch)
-    assert read_record(body, NOW) == slow
+    assert read_ordinary(body) in (None, slow)
 
 
 @given(ordinary_records().filter(lambda r: "NaN" not in json.dumps(r) and "Infinity" not in json.dumps(r)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard.insight.account import account_of
+from dashboard.insight.account import account_of, failed_in
 from dashboard.models import Batch, FileRead
 
 OUTPUT = FileRead(kind="output", state="read", succeeded=7)
@@ -37,3 +37,20 @@ def test_counts_and_lines(
 def test_without_the_vendors_counts_nobody_can_say() -> None:
     account = account_of(Batch(**BOTH), [OUTPUT, ERROR])
     assert (account.unaccounted, account.agrees, account.lines_failed) == (None, None, 2)
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "failed"),
+    [
+        ((100, 3), None, 3),
+        ((97, 0), (3, 3), 3),
+        ((95, 2), (5, 5), 7),
+        ((100, 3), (3, 3), 3),  # in both files
+        ((110, 5), None, 5),  # the output repeats itself
+    ],
+)
+def test_a_request_that_stands_in_both_files_failed_once(
+    output: tuple[int, int], error: tuple[int, int] | None, failed: int
+) -> None:
+    reads = [FileRead(lines=lines, failed=number) for lines, number in filter(None, (output, error))]
+    assert failed_in(reads, 100) == failed

@@ -36,6 +36,31 @@ def test_outcome_is_never_better_than_the_counts(
     assert outcome_of(status, *counts) == outcome
 
 
+@pytest.mark.parametrize(
+    ("counts", "in_files", "outcome"),
+    [
+        ((100, 100, 0), 3, "partial"),
+        ((100, 100, 0), 100, "all_failed"),
+        ((100, 100, 0), 101, "all_failed"),  # a retry's lines
+        ((100, 90, 10), 7, "partial"),
+        ((100, 1, 99), 100, "all_failed"),
+        ((None, 5, 0), 5, "all_failed"),
+        ((10, 10, None), 3, "partial"),
+        ((10, None, None), 3, "uncounted"),
+        ((0, 0, 0), 3, "uncounted"),  # a server that never counts
+    ],
+)
+def test_outcome_is_never_better_than_the_files(
+    counts: tuple[int | None, int | None, int | None], in_files: int, outcome: str
+) -> None:
+    assert outcome_of("completed", *counts, failed_in_files=in_files) == outcome
+
+
+@pytest.mark.parametrize("status", ["in_progress", "expired", "cancelled", "failed"])
+def test_files_change_no_other_end(status: str) -> None:
+    assert outcome_of(status, 10, 9, 1, failed_in_files=4) == outcome_of(status, 10, 9, 1)
+
+
 def test_a_failure_after_the_start_is_no_failed_validation() -> None:
     assert outcome_of("failed", 0, 0, 0, started=True) == "failed"
 
@@ -50,12 +75,30 @@ def test_a_failure_after_the_start_is_no_failed_validation() -> None:
             "partial",
         ),
         (
-            {"outcome": "expired", "requests_total": 1000, "requests_completed": 812},
+            {"outcome": "partial", "requests_total": 100, "requests_completed": 100, "failed_in_files": 3},
+            "Partial, 97 of 100",
+            "partial",
+        ),
+        ({"outcome": "partial", "requests_completed": 5, "requests_failed": 2}, "Partial, 5 of 7", "partial"),
+        (
+            {"outcome": "expired", "requests_total": 1000, "requests_completed": 812, "output_file_id": "f"},
             "Expired, 812 of 1,000 usable",
             "expired",
         ),
+        (
+            {"outcome": "expired", "requests_total": 1000, "requests_completed": 812},
+            "Expired, 812 of 1,000 done, no output",
+            "expired",
+        ),
+        ({"outcome": "expired", "requests_total": 9, "requests_completed": 0}, "Expired, 0 of 9 usable", "expired"),
         ({"outcome": "expired"}, "Expired", "expired"),
-        ({"outcome": "cancelled", "requests_completed": 40}, "Cancelled, 40 usable", "cancelled"),
+        (
+            {"outcome": "cancelled", "requests_completed": 40, "output_file_id": "f"},
+            "Cancelled, 40 usable",
+            "cancelled",
+        ),
+        ({"outcome": "cancelled", "requests_completed": 40}, "Cancelled, 40 done, no output", "cancelled"),
+        ({"outcome": "cancelled", "requests_completed": 0}, "Cancelled, 0 usable", "cancelled"),
         ({"outcome": "unknown", "raw_status": "queued_local"}, "queued_local", "unknown"),
         ({"outcome": "all_failed"}, "All failed", "failed"),
         ({"status": "in_progress", "outcome": "unseen"}, "No longer visible", "gone"),

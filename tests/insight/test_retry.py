@@ -55,7 +55,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "expired": (YES, "expired"),
     "cancelled": (YES, "cancelled"),
     "not for this endpoint": (NO, "invalid_request"),
-    "pydantic, number": ("unknown", "unknown"),
+    "pydantic, number": (NO, "invalid_request"),
+    "pydantic, text": (NO, "invalid_request"),
 }
 
 
@@ -111,6 +112,8 @@ def test_a_status_alone_says_something(status: int | None, reason: str) -> None:
         ((500, " Context_Length_Exceeded ", ""), "too_long"),
         ((None, "", "", "invalid_request_error"), "invalid_request"),
         ((None, "batch_expired", "", ""), "expired"),
+        ((None, "invalid_json_line", "This line is not parseable as valid JSON."), "invalid_request"),
+        ((None, "duplicate_custom_id", ""), "invalid_request"),
         ((429, "", "", "invalid_request_error"), "rate_limited"),
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dashboard.insight.search import find, words_query
 from dashboard.models import Batch, Connection, Counter, Reading, Transition
 from dashboard.models.batch import GRACE, Outcome
-from dashboard.sync.absorb import absorb, rename
+from dashboard.sync.absorb import absorb
 from tests.sync.conftest import Vendor, remote
 
 Source = Transition.Source
@@ -48,6 +48,26 @@ def test_what_did_not_change_moves_nothing(connection: Connection) -> None:
     connection.refresh_from_db()
     assert (result.new, result.changed) == (0, 0)
     assert (connection.revision, list(Batch.objects.order_by("pk").values_list("revision", "asked_at"))) == before
+
+
+def test_what_files_show_is_part_of_the_outcome_whatever_the_vendor_counts(connection: Connection) -> None:
+    def seen(status: str, completed: int, failed: int) -> str:
+        counts = {"total": 100, "completed": completed, "failed": failed}
+        said = remote("batch_1", status, request_counts=counts)
+        absorb(connection, [said], asked_at=timezone.now(), source=POLL, from_list=False)
+        kept = {counter.outcome: counter.batches for counter in Counter.objects.all() if counter.batches}
+        outcome = str(Batch.objects.get().outcome)
+        assert kept == {outcome: 1}
+        return outcome
+
+    assert seen("completed", 100, 0) == Outcome.SUCCEEDED
+    Batch.objects.update(failed_in_files=40)
+    assert seen("completed", 99, 1) == Outcome.PARTIAL
+    assert (Batch.objects.get().completed, Batch.objects.get().failed) == (60, 40)
+    assert seen("completed", 100, 0) == Outcome.PARTIAL
+    assert seen("completed", 0, 100) == Outcome.ALL_FAILED
+    assert seen("in_progress", 100, 0) == Outcome.OPEN
+    assert Batch.objects.get().completed == 100, "of a batch that runs again its files say nothing"
 
 
 def test_only_the_changed_rows_carry_the_new_revision(connection: Connection) -> None:
@@ -130,26 +150,6 @@ def test_a_finished_batch_is_refreshed_through_its_grace_and_can_be_revived(conn
     assert batch.finished_at is None
 
 
-def test_the_end_is_when_we_noticed_where_the_vendor_does_not_say(connection: Connection) -> None:
-    asked_at = timezone.now()
-    absorb(connection, [remote("batch_seen", "completed", completed_at=None)], asked_at=asked_at, source=POLL)
-    absorb(connection, [remote("batch_old", "completed", completed_at=None)], asked_at=asked_at, source=IMPORT)
-    seen, old = Batch.objects.get(remote_id="batch_seen"), Batch.objects.get(remote_id="batch_old")
-    assert seen.finished_at == asked_at.replace(microsecond=0)
-    assert old.finished_at is None, "history is not dated by the day of its import"
-
-
-def test_an_unknown_status_is_kept_shown_and_open(connection: Connection) -> None:
-    absorb(connection, [remote(status="queued_local")], asked_at=timezone.now(), source=POLL)
-    batch = Batch.objects.get()
-    assert (batch.status, batch.raw_status, batch.outcome, batch.is_open) == (
-        "unknown",
-        "queued_local",
-        "unknown",
-        True,
-    )
-
-
 def test_the_payload_is_kept_as_it_came(connection: Connection) -> None:
     absorb(connection, [remote(surprise={"n": 12345678901234567890})], asked_at=timezone.now(), source=POLL)
     assert json.loads(bytes(Batch.objects.get().payload))["surprise"] == {"n": 12345678901234567890}
@@ -187,34 +187,6 @@ def test_search_follows_changed_metadata(connection: Connection) -> None:
     assert Batch.objects.get(pk=find(words_query(["after"]), limit=10).matches[0].pk).name == "after"
     Batch.objects.all().delete()
     assert not find(words_query(["after"]), limit=10).matches
-
-
-def test_name_and_owner_follow_the_chosen_metadata_keys(connection: Connection) -> None:
-    metadata = {"name": "plain", "job": "chosen", "team": "search", "owner": "ana"}
-    page = [remote(metadata=metadata), remote("batch_2", metadata={"description": "only this"})]
-    absorb(connection, page, asked_at=timezone.now(), source=POLL)
-    assert Batch.objects.get(remote_id="batch_1").name == "plain"
-    assert Batch.objects.get(remote_id="batch_2").name == "only this"
-    connection.name_key, connection.owner_key = "job", "team"
-    connection.save()
-    rename(connection)
-    batch = Batch.objects.get(remote_id="batch_1")
-    assert (batch.name, batch.owner) == ("chosen", "search")
-    assert Batch.objects.get(remote_id="batch_2").name == "only this"
-    connection.refresh_from_db()
-    assert batch.revision == connection.revision
-
-
-def test_an_answer_that_was_asked_for_before_a_rename_brings_the_new_names(connection: Connection) -> None:
-    before = Connection.objects.get()
-    metadata = {"name": "plain", "job": "chosen", "team": "search", "owner": "ana"}
-    absorb(connection, [remote(metadata=metadata)], asked_at=timezone.now(), source=POLL)
-    connection.name_key, connection.owner_key = "job", "team"
-    connection.save()
-    rename(connection)
-    page = [remote(name, "completed", metadata=metadata) for name in ("batch_1", "batch_2")]
-    absorb(before, page, asked_at=timezone.now(), source=ACT)
-    assert set(Batch.objects.values_list("name", "owner")) == {("chosen", "search")}
 
 
 def test_hostile_texts_are_stored_whole_and_found(connection: Connection) -> None:

@@ -1,6 +1,8 @@
 """What is read while somebody waits, with vendors in every mood."""
 
+import gzip
 import json
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -54,6 +56,13 @@ def test_a_body_in_a_file_that_is_gzip(vendor: Vendor) -> None:
     assert preview(batch, "error").lines[0].text.startswith('{"id"')
 
 
+def test_a_body_that_is_not_reached_says_so(vendor: Vendor, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor.world.faults.add("no_parts")
+    monkeypatch.setattr(bodies._Patient.__init__, "__defaults__", (500,))
+    with pytest.raises(Unavailable, match="not_reached"):
+        body_of(Result.objects.get(custom_id="ok-13"))
+
+
 def test_a_very_long_body_is_cut(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MOST_BODY", 50)
     of_server(vendor, refused("a", "No." * 100))
@@ -75,6 +84,20 @@ def test_a_preview_of_lines_without_end(vendor: Vendor, batch: Batch) -> None:
     seen = preview(batch, FileKind.ERROR)
     assert not seen.is_all
     assert [(len(line.text), line.is_cut) for line in seen.lines] == [(bodies.MOST_SHOWN, True)]
+
+
+def test_a_preview_of_the_beginning_of_a_packed_file(
+    vendor: Vendor, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = random.Random(7)
+    lines = [json.dumps({"custom_id": str(n), "noise": noise.randbytes(3_000).hex()}) for n in range(9)]
+    file = vendor.world.upload("packed.jsonl", "batch", gzip.compress("\n".join(lines).encode()))
+    Batch.objects.update(input_file_id=file.id)
+    batch.refresh_from_db()
+    monkeypatch.setattr(bodies, "PREVIEW_BYTES", 16_000)
+    seen = preview(batch, FileKind.INPUT)
+    assert [json.loads(line.text)["custom_id"] for line in seen.lines[:3]] == ["0", "1", "2"]
+    assert not seen.is_all
 
 
 def test_lines_of_the_input(vendor: Vendor, batch: Batch) -> None:

@@ -12,11 +12,14 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from dashboard import tasks
+from dashboard.insight.concern_words import sentence
 from dashboard.insight.concerns import Usual
 from dashboard.models import Act, Batch, Concern, Connection, Reading, Reason, RemoteFile, Transition, User
 from dashboard.sync import acts, concerns
 from dashboard.sync.absorb import absorb
+from dashboard.sync.files import note_outcome
 from tests.batches_made import batch_made, connection_made, counts
+from tests.errors_made import RATE, SERVER, errors_made
 from tests.sync.conftest import Vendor, remote
 
 type VendorOf = Callable[..., Vendor]
@@ -69,6 +72,16 @@ def evidence(reason: Reason) -> dict[str, object]:
 # --- How it ended -----------------------------------------------------------------------------------------------------
 
 
+def test_its_words_hold_no_organisation_no_address_and_no_key(prod: Connection) -> None:
+    words = "Limit reached in org-Qm7vX2kLd93TfWzR, ask bob@example.com, not sk-proj-abcdefgh1234"
+    errors = {"object": "list", "data": [{"code": "token_limit_exceeded", "message": words}]}
+    failed = remote("b", "failed", failed_at=ago(MINUTE), in_progress_at=None, errors=errors)
+    absorb(prod, [failed], asked_at=timezone.now(), source=Transition.Source.POLL)
+    said = Concern.objects.get().evidence["first"]["words"]
+    assert said == "token_limit_exceeded: Limit reached in […], ask […], not […]"
+    assert Batch.objects.get().errors[0]["message"] in said
+
+
 def test_failed_validation_opens_with_the_vendors_words_and_closes_after_three_days(prod: Connection) -> None:
     errors = {"data": [{"code": "invalid_json_line", "message": "Expecting value", "line": 212}]}
     fields = {"in_progress_at": None, "errors": errors, "request_counts": None}
@@ -104,6 +117,33 @@ def test_many_failed_requests_open_from_the_share_that_is_set(prod: Connection, 
     assert reasons() == {Reason.HIGH_FAILED_SHARE}
     settings.FAILED_SHARE = 20
     seen(prod, "completed", request_counts={"total": 100, "completed": 89, "failed": 11})
+    assert not reasons()
+
+
+def test_failures_that_only_the_files_show_are_failures(prod: Connection) -> None:
+    batch = seen(prod, "completed", request_counts={"total": 100, "completed": 100, "failed": 0})
+    assert not reasons()
+    error_read = errors_made(batch, {RATE: 10}, source="output")
+    concerns.look_again([batch.pk], timezone.now())
+    tick()
+    assert reasons() == {Reason.HIGH_FAILED_SHARE}
+    found = evidence(Reason.HIGH_FAILED_SHARE)
+    assert sentence(Reason.HIGH_FAILED_SHARE, found, str, str) == (
+        "10 of 100 requests failed (10 %). The vendor counts 10 of those as completed; its files hold the errors."
+    )
+    error_read.delete()
+    errors_made(batch, {SERVER: 100}, source="output")
+    concerns.look_again([batch.pk], timezone.now())
+    tick()
+    assert reasons() == {Reason.ALL_FAILED}
+    found = evidence(Reason.ALL_FAILED)
+    assert "The vendor counts 100 of those as completed" in sentence(Reason.ALL_FAILED, found, str, str)
+    error_read = batch.file_reads.get()
+    error_read.failed, error_read.succeeded = 0, 100
+    error_read.save()
+    note_outcome(batch)
+    concerns.look_again([batch.pk], timezone.now())
+    tick()
     assert not reasons()
 
 

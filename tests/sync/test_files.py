@@ -1,6 +1,9 @@
 """Which files are wished for, and what people may ask."""
 
+import json
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,12 +11,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from dashboard.models import Batch, BatchError, Connection, ErrorDay, FileKind, FileRead, Result, Transition
-from dashboard.sync import files
+from dashboard.sync import files, reading
 from dashboard.sync.absorb import absorb
 from dashboard.sync.files import wanted_files
 from tests.batches_made import batch_made, connection_made, counts
 from tests.sync.conftest import Vendor, remote
-from tests.sync.test_reading import errors_of, read_all, vendor
+from tests.sync.test_reading import errors_of, of_server, read_all, refused, vendor
 
 __all__ = ["vendor"]
 VendorOf = Callable[..., Vendor]
@@ -25,7 +28,8 @@ BOTH = {"error_file_id": "file-e", "output_file_id": "file-o"}
     ("status", "columns", "wanted"),
     [
         ("in_progress", BOTH | counts(10, 2, 3), []),
-        ("completed", BOTH | counts(10, 10), []),
+        ("completed", BOTH | counts(10, 10), ["error"]),
+        ("completed", {"output_file_id": "file-o"} | counts(10, 10), []),
         ("completed", BOTH | counts(10, 7, 3), ["error"]),
         ("completed", BOTH | counts(10, 9, 0), ["error"]),
         ("completed", BOTH, ["error"]),
@@ -34,6 +38,7 @@ BOTH = {"error_file_id": "file-e", "output_file_id": "file-o"}
         ("completed", counts(10, 7, 3), []),
         ("expired", BOTH | counts(10, 10), ["error"]),
         ("cancelled", BOTH | counts(10, 4), ["error"]),
+        ("completed", {"output_file_id": "file-o"} | {"requests_total": 10, "requests_completed": 7}, ["output"]),
         ("cancelled", {"output_file_id": "file-o"} | counts(10, 4), ["output"]),
         ("failed", {}, []),
         ("completed", BOTH | counts(10, 7, 3) | {"gone_at": timezone.now()}, []),
@@ -44,17 +49,102 @@ def test_what_is_worth_reading(db: None, status: str, columns: dict[str, object]
 
 
 @pytest.mark.parametrize(
-    ("read", "wanted"),
+    ("status", "numbers", "read", "wanted"),
     [
-        ({"failed": 3}, []),
-        ({"failed": 1, "never_ran": 2}, []),
-        ({"failed": 2}, ["output"]),
-        ({"failed": 2, "is_capped": True}, []),
+        ("completed", (10, 7, 3), {"failed": 3}, []),
+        ("completed", (10, 7, 3), {"failed": 1, "never_ran": 2}, []),
+        ("completed", (10, 7, 3), {"failed": 2}, ["output"]),
+        ("completed", (10, 7, 3), {"failed": 2, "is_capped": True}, []),
+        ("completed", (10, 7, None), {"failed": 2}, ["output"]),
+        ("completed", (10, 7, 0), {}, ["output"]),
+        ("completed", (None, None, 3), {"failed": 3}, []),
+        ("expired", (10, 1, 0), {"never_ran": 9}, []),
+        ("expired", (10, 1, 0), {}, []),
+        ("expired", (10, 1, 4), {"never_ran": 5}, ["output"]),
+        ("expired", (10, 1, 4), {"failed": 4}, []),
+        ("cancelled", (10, 1, 9), {"never_ran": 9}, []),
     ],
 )
-def test_what_the_error_file_does_not_explain(db: None, read: dict[str, int], wanted: list[str]) -> None:
-    batch = batch_made(connection_made(), "completed", **BOTH, **counts(10, 7, 3))
+def test_what_the_error_file_does_not_explain(
+    db: None, status: str, numbers: tuple[int | None, ...], read: dict[str, int], wanted: list[str]
+) -> None:
+    columns = dict(zip(("requests_total", "requests_completed", "requests_failed"), numbers, strict=True))
+    batch = batch_made(connection_made(), status, **BOTH, **columns)
     assert wanted_files(batch, FileRead(batch=batch, **read)) == wanted
+
+
+def test_thousands_of_wishes_are_looked_through_at_once(connection: Connection) -> None:
+    made = [batch_made(connection, "completed", **BOTH, **counts(10, 7, 3)) for _ in range(40)]
+    wishes = [
+        FileRead(batch=made[n % 40], kind="error", file_id="f", state="read", wanted_at=timezone.now())
+        for n in range(3_000)
+    ]
+    FileRead.objects.bulk_create(wishes)
+    with pytest.MonkeyPatch.context() as patch:
+        # What one batch may have open is one of a kind; here it is only about the number.
+        patch.setattr(FileRead, "OPEN", ("read",))
+        began = time.perf_counter()
+        assert len(files.due_reads(timezone.now())) == 1
+        assert time.perf_counter() - began < 0.5, "no wish is compared with every other"
+
+
+def test_what_people_ask_for_comes_before_what_nobody_waits_for(connection: Connection) -> None:
+    now = timezone.now()
+    wishes = [
+        ("error", "", 1, "third"),
+        ("error", "", 9, "fourth"),
+        ("input", "", 1, "last"),
+        ("input", "ana", 9, "second"),
+        ("output", "ana", 9, "first"),
+    ]
+    for kind, who, days, place in wishes:
+        batch = batch_made(connection, "completed", finished_at=now - timedelta(days=days))
+        FileRead.objects.create(batch=batch, kind=kind, asked_by=who, wanted_at=now, file_id=place)
+    order = []
+    while due := files.due_reads(now):
+        order.append(FileRead.objects.get(pk=due[0]).file_id)
+        FileRead.objects.filter(pk=due[0]).update(state="read")
+    assert order == ["first", "second", "third", "fourth", "last"]
+
+
+BAD_FILE = {"object": "list", "data": [{"code": "invalid_json_line", "message": "Not JSON.", "line": 7}]}
+
+
+def test_what_is_said_no_more_of_a_batch_is_an_error_no_more(connection: Connection) -> None:
+    now = timezone.now()
+    second = int(now.timestamp())
+    absorb(connection, [remote("b", "failed", failed_at=second, errors=BAD_FILE)], asked_at=now, source=Source.POLL)
+    assert Batch.objects.get().worst_requests == 1
+    good = {"errors": None, "request_counts": {"total": 100, "completed": 100, "failed": 0}}
+    again = remote("b", "completed", **good)
+    absorb(connection, [again], asked_at=now + timedelta(seconds=1), source=Source.POLL)
+    assert (Batch.objects.get().worst_requests, Batch.objects.get().worst_error) == (0, None)
+    assert not BatchError.objects.exists()
+    assert not ErrorDay.objects.exists()
+
+
+def test_a_batch_that_runs_and_ends_again_is_read_again(vendor: Vendor) -> None:
+    batch = of_server(vendor, refused("a", "No."), refused("b", "No."), counts=(1, 2))
+    read_all()
+    assert errors_of(batch) == [("error", "bad", 2)]
+    now, named = timezone.now(), {"error_file_id": batch.error_file_id}
+
+    def seen(status: str, seconds: int, **fields: object) -> None:
+        came = remote(batch.remote_id, status, **(named | fields))
+        absorb(vendor.connection, [came], asked_at=now + timedelta(seconds=seconds), source=Source.POLL)
+
+    seen("in_progress", 1)
+    assert not FileRead.objects.open().exists()
+    number = next(n for n, upload in enumerate(vendor.world.uploads) if upload.id == batch.error_file_id)
+    rest = json.dumps(refused("b", "Still no.")).encode()
+    vendor.world.uploads[number] = replace(vendor.world.uploads[number], content=rest)
+    seen("completed", 2, request_counts={"total": 3, "completed": 2, "failed": 1})
+    read_all()
+    assert errors_of(batch) == [("error", "bad", 1)]
+    seen("in_progress", 3)
+    seen("completed", 4, error_file_id=None, request_counts={"total": 3, "completed": 3, "failed": 0})
+    assert errors_of(batch) == []
+    assert Batch.objects.get().worst_requests == 0
 
 
 def ended(remote_id: str, days_ago: float, **fields: object) -> dict[str, object]:
@@ -204,8 +294,8 @@ def test_results_are_dropped_a_few_at_a_time(vendor: Vendor, monkeypatch: pytest
     vendor.finished(*(f"fail-{n}" for n in range(25)))
     read_all()
     monkeypatch.setattr(files, "ROWS_AT_ONCE", 10)
-    assert files.drop_results(Q(custom_id__startswith="fail"), most=15) == 20
-    assert files.drop_results(Q()) == 5
+    assert files.drop_results(Q(custom_id__startswith="fail"), most=15) == 15
+    assert files.drop_results(Q()) == 10
 
 
 def test_which_requests_nobody_answered(vendor: Vendor) -> None:
@@ -220,6 +310,14 @@ def test_which_requests_nobody_answered(vendor: Vendor) -> None:
     files.ask(batch, FileKind.INPUT, "ana")
     reads = read_all()
     assert (reads[-1].missing, reads[-1].missing_ids) == (2, ["lost-1", "lost-2"])
+
+
+def test_nobody_can_say_what_is_missing_behind_a_cap(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_LINES", 5)
+    batch = vendor.finished(*(f"ok-{n}" for n in range(10)), "fail-1")
+    files.ask(batch, FileKind.INPUT, "ana")
+    last = read_all()[-1]
+    assert (last.kind, last.state, last.error_kind, last.missing) == ("input", "failed", "not_comparable", None)
 
 
 def test_nobody_can_say_what_is_missing_without_the_output(vendor: Vendor) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from dashboard.models import Batch, Connection, Reading, Transition
-from dashboard.sync.absorb import rename
+from dashboard.sync.columns import rename
 from dashboard.sync.pull import pull
 from tests.sync.conftest import Vendor
 

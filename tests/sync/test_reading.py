@@ -11,10 +11,12 @@ import pytest
 from django.db.models import Sum
 from django.utils import timezone
 
+from dashboard.dialects import jsonl
 from dashboard.models import Batch, BatchError, Connection, ErrorDay, ErrorGroup, FileKind, FileRead, RemoteFile, Result
 from dashboard.sync import files, held, reading
 from dashboard.sync.reading import read_file
 from tests.sync.conftest import Vendor
+from tests.sync.test_sight import counted
 
 VendorOf = Callable[..., Vendor]
 
@@ -32,6 +34,7 @@ def read_all(**columns: object) -> list[FileRead]:
     done: list[FileRead] = []
     while True:
         FileRead.objects.open().update(next_try_at=None, **columns)
+        Connection.objects.update(reads_wait_until=None)
         due = files.due_reads(timezone.now())
         if not due or len(done) > 30:
             return done
@@ -193,12 +196,58 @@ def test_a_file_is_the_same_however_it_comes(vendor_of: VendorOf, fault: str) ->
 
 
 def test_the_output_is_read_where_the_error_file_does_not_explain_the_counts(vendor: Vendor) -> None:
-    good = {"custom_id": "a", "response": {"status_code": 200, "body": {"usage": {"total_tokens": 9}}}, "error": None}
-    batch = of_server(vendor, good, refused("b", "No."), refused("c", "No."), into="output", counts=(1, 2))
+    batch = of_server(vendor, GOOD, refused("b", "No."), refused("c", "No."), into="output", counts=(1, 2))
     [read, _] = read_all()
     assert (read.kind, read.succeeded, read.failed) == ("output", 1, 2)
     assert errors_of(batch) == [("output", "bad", 2)]
     assert set(Result.objects.values_list("custom_id", flat=True)) == {"b", "c"}, "nobody asked for the others"
+
+
+GOOD = {"custom_id": "a", "response": {"status_code": 200, "body": {"usage": {"total_tokens": 9}}}, "error": None}
+
+
+@pytest.mark.parametrize(("good", "outcome", "ended_as"), [(2, "partial", (2, 1)), (0, "all_failed", (0, 3))])
+def test_what_a_file_shows_becomes_the_outcome(
+    vendor: Vendor, good: int, outcome: str, ended_as: tuple[int, int]
+) -> None:
+    """And stays it, whatever its vendor goes on to count."""
+    bad = [refused(f"b{n}", "No.") for n in range(3 - good)]
+    batch = of_server(vendor, *[GOOD] * good, *bad, into="output", counts=(3, 0))
+    assert batch.outcome == "succeeded"
+    files.ask(batch, "output", "ana")
+    read_all()
+    batch.refresh_from_db()
+    assert (batch.outcome, batch.completed, batch.failed, batch.failing) == (outcome, *ended_as, ended_as[1])
+    assert counted() == {outcome: 1}
+    vendor.pull()
+    Batch.objects.update(payload=b"")
+    assert vendor.pull().changed == 1
+    batch.refresh_from_db()
+    assert (batch.outcome, batch.requests_completed) == (outcome, 3)
+    assert counted() == {outcome: 1}
+
+
+def test_an_outcome_is_put_back_by_a_file_without_errors(vendor: Vendor) -> None:
+    batch = of_server(vendor, GOOD, refused("b", "No."), refused("c", "No."), into="output", counts=(3, 0))
+    files.ask(batch, "output", "ana")
+    read_all()
+    mended = vendor.world.upload("mended.jsonl", "batch_output", b"\n".join([json.dumps(GOOD).encode()] * 3))
+    Batch.objects.filter(pk=batch.pk).update(output_file_id=mended.id)
+    assert counted() == {"partial": 1}
+    batch.refresh_from_db()
+    files.ask(batch, "output", "ana")
+    read_all()
+    batch.refresh_from_db()
+    assert (batch.failed_in_files, batch.failed, batch.worst_error) == (0, 0, None)
+    assert counted() == {"succeeded": 1}
+
+
+def test_a_batch_out_of_sight_is_not_called_ended_by_its_files(vendor: Vendor) -> None:
+    batch = of_server(vendor, refused("b", "No."), counts=(2, 1))
+    Batch.objects.filter(pk=batch.pk).update(is_open=True, status="in_progress", outcome="unseen")
+    read_all()
+    batch.refresh_from_db()
+    assert (batch.outcome, batch.failed_in_files, batch.failed) == ("unseen", 1, 1)
 
 
 def test_an_empty_error_file_leads_to_the_output(vendor: Vendor) -> None:
@@ -230,6 +279,24 @@ def test_a_byte_cap_holds_for_a_line_without_end(vendor: Vendor, monkeypatch: py
     vendor.world.faults.add("long_line", 50, only="content")
     [read] = read_all()
     assert (read.state, read.is_capped, read.lines) == ("read", True, 0)
+
+
+def test_a_file_that_unpacks_without_end_is_read_up_to_a_cap(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(jsonl.lines_of.__kwdefaults__ or {}, "most_unpacked", 2_000_000)
+    line = json.dumps(refused("a", "No.")).encode() + b"\n"
+    batch = of_server(vendor, gzip.compress(line * 3 + b"\n" * 9_000_000))
+    [read, _] = read_all()
+    assert (read.state, read.is_capped, read.lines) == ("read", True, 3)
+    assert errors_of(batch) == [("error", "bad", 3)]
+
+
+def test_an_error_file_that_is_gone_leads_to_the_output(vendor: Vendor) -> None:
+    batch = of_server(vendor)
+    output = vendor.world.upload("theirs.jsonl", "batch_output", json.dumps(refused("b", "No.")).encode())
+    Batch.objects.filter(pk=batch.pk).update(output_file_id=output.id)
+    vendor.world.faults.add("file_gone", batch.error_file_id)
+    assert [(read.kind, read.state) for read in read_all()][:2] == [("error", "gone"), ("output", "read")]
+    assert errors_of(batch) == [("output", "bad", 1)]
 
 
 def test_a_line_too_long_is_one_unreadable_line(vendor: Vendor) -> None:
@@ -271,6 +338,21 @@ def test_a_file_that_is_gone_keeps_what_was_read_before(vendor: Vendor) -> None:
     assert RemoteFile.objects.get(pk=file.pk).gone_at is None
     assert facts()["errors"] == before["errors"]
     assert FileRead.objects.filter(kind="error").count() == 1
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_file_that_is_named_anew_while_the_old_one_is_read_is_read_as_well(vendor: Vendor, *, is_gone: bool) -> None:
+    batch = of_server(vendor, refused("a", "No."))
+    old = batch.error_file_id
+    new = vendor.world.upload("new.jsonl", "batch_output", json.dumps(refused("b", "Never.", 403)).encode())
+    Batch.objects.filter(pk=batch.pk).update(error_file_id=new.id)
+    batch.refresh_from_db()
+    files.wish([batch], timezone.now())
+    if is_gone:
+        vendor.world.faults.add("file_gone", old)
+    read_all()
+    assert BatchError.objects.get().group.http_status == 403
+    assert FileRead.objects.filter(kind="error", file_id=new.id, state="read").exists()
 
 
 def test_reading_again_replaces_all_or_nothing(vendor: Vendor) -> None:
@@ -361,44 +443,6 @@ def test_a_file_that_became_another_one_is_read_from_the_start(vendor: Vendor, m
     assert Result.objects.count() == 7
 
 
-def test_it_is_tried_some_times_and_then_given_up_with_the_reason(vendor: Vendor) -> None:
-    batch = vendor.finished("fail-1")
-    vendor.world.faults.add("server_error", 503, only="content")
-    reads = read_all()
-    assert [read.state for read in reads] == ["reading"] * 5 + ["failed"]
-    assert (reads[-1].error_kind, reads[-1].failures) == ("server_error", 6)
-    assert "The server had an error" in reads[-1].error_words
-    assert not files.due_reads(timezone.now() + timedelta(days=1))
-    vendor.world.faults.clear()
-    files.ask(batch, "error", "ana")
-    assert read_all()[0].state == "read"
-
-
-def test_a_vendor_that_asks_to_wait_is_given_the_time(vendor: Vendor) -> None:
-    vendor.finished("fail-1")
-    vendor.world.faults.add("rate_limit", 300, only="content")
-    read = read_file(files.due_reads(timezone.now())[0])
-    assert read
-    assert read.next_try_at
-    assert timedelta(seconds=250) < read.next_try_at - timezone.now() < timedelta(seconds=301)
-
-
-def test_a_key_that_is_rejected_is_the_connections_matter(vendor: Vendor) -> None:
-    vendor.finished("fail-1")
-    vendor.world.faults.add("unauthorized")
-    assert {read.state for read in read_all()} == {"reading"}
-    FileRead.objects.update(wanted_at=timezone.now() - timedelta(hours=25))
-    assert read_all()[-1].state == "failed"
-
-
-def test_a_defect_of_ours_leaves_nothing_claimed(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
-    vendor.finished("fail-1")
-    monkeypatch.setattr(reading, "met_in", lambda read: 1 / 0)
-    [read] = read_all()
-    assert (read.state, read.error_kind, read.claim_token) == ("failed", "defect", "")
-    assert not Result.objects.exists()
-
-
 def test_two_workers_do_not_read_one_file(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "BLOCK", 2)
     vendor.finished(*(f"fail-{n}" for n in range(20)))
@@ -432,14 +476,6 @@ def test_a_worker_that_stops_keeps_the_place(vendor: Vendor, monkeypatch: pytest
     assert (read.state, read.lines, read.claim_until) == ("reading", 10, None)
     [again] = [read for read in read_all() if read.kind == "error"]
     assert again.failed == 95
-
-
-def test_no_key_is_no_reason_to_give_up(vendor: Vendor) -> None:
-    vendor.finished("fail-1")
-    Connection.objects.update(sealed_key="gAAAAA-not-ours")
-    read = read_file(files.due_reads(timezone.now())[0])
-    assert read
-    assert (read.state, read.error_kind) == ("reading", "key_lost")
 
 
 def test_a_file_in_gzip_of_several_members(vendor: Vendor) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from dashboard.insight.advice import WORTH, advice_of
 from dashboard.insight.retry import RETRY_REASONS
 from dashboard.templatetags import errors as tags
+from dashboard.templatetags.batches import mid
 
 
 @given(st.text())
@@ -21,6 +22,8 @@ def test_words_are_escaped_isolated_and_without_control_characters(text: str) ->
 def test_what_cannot_be_seen_is_made_visible() -> None:
     assert tags.said("a\x1bb\x07\n\t") == "<bdi>a␛b␇\n\t</bdi>"
     assert tags.said(None) == "<bdi></bdi>"
+    assert tags.said("\u202egnp.exe") == "<bdi>\ufffdgnp.exe</bdi>"
+    assert mid("a-name-\u2066that-is-long") == "<span>a-name-\ufffdtha</span><span>t-is-long</span>"
 
 
 @pytest.mark.parametrize(

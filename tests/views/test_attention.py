@@ -109,6 +109,17 @@ def test_reasons_and_connections_filter_and_chips_count_what_is_left(desk: Clien
     assert groups(get(desk, f"/attention/?connection={azure}")) == ["failed_validation", "expired", "overdue", "unseen"]
 
 
+def test_what_ended_last_comes_first_in_whatever_order_it_was_noticed(desk: Client, prod: Connection) -> None:
+    now = timezone.now()
+    # An import walks from the newest batch to the oldest.
+    for hours in (1, 40, 20):
+        ended = now - timedelta(hours=hours)
+        batch_made(prod, "completed", name=f"ended-{hours}", finished_at=ended, **counts(10, 0, 10))
+        judged()
+    names = re.findall(r'aria-label="(ended-\d+)"', get(desk, "/attention/"))
+    assert names == ["ended-1", "ended-20", "ended-40"]
+
+
 def test_many_are_cut_with_a_word_and_paged_without_loss(desk: Client, prod: Connection) -> None:
     many_stalled(prod, 60)
     page = get(desk)

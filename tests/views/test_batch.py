@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from dashboard.models import Act, Batch, Connection, Transition, User
 from dashboard.models.batch import GRACE
 from dashboard.views.batch import pretty
-from tests.batches_made import batch_made, connection_made, counts, everything_made
+from tests.batches_made import batch_made, connection_made, counts, everything_made, judged
 from tests.cast import ClientOf
 
 HTMX = {"HX-Request": "true"}
@@ -220,6 +220,18 @@ def test_hostile_words_are_never_markup(desk: Client, prod: Connection) -> None:
     Act.objects.create(batch=batch, kind="cancel", state="refused", who=evil, began_at=timezone.now(), words=evil)
     for page in (get(desk, f"/batches/{batch.pk}/"), get(desk, f"/batches/{batch.pk}/cancel/")):
         assert "<img" not in page
+
+
+def test_organisation_ids_and_addresses_are_masked_wherever_a_refusal_is_told(desk: Client, prod: Connection) -> None:
+    words = "Enqueued token limit reached in organization org-Qm7vX2kLd93TfWzR, write to ann@example.com"
+    batch = batch_made(prod, "failed", in_progress_at=None, errors=[{"code": "token_limit_exceeded", "message": words}])
+    judged()
+    for address in ("/attention/", "/batches/", f"/batches/{batch.pk}/"):
+        page = get(desk, address)
+        assert "token_limit_exceeded" in page
+        assert "organization […], write to […]" in page
+        assert "org-Qm7v" not in page
+        assert "ann@" not in page
 
 
 def test_the_raw_object_keeps_every_digit(desk: Client, prod: Connection) -> None:

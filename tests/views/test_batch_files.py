@@ -8,13 +8,13 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from dashboard.models import AuditEntry, Batch, Connection, FileRead, User
+from dashboard.models import AuditEntry, Batch, BatchError, Connection, FileRead, User
 from dashboard.sync import bodies
 from dashboard.sync.acts import Busy
 from dashboard.views.batch_files import saved_as
 from tests.batches_made import batch_made, connection_made, counts
 from tests.cast import ClientOf
-from tests.errors_made import LENGTH, RATE, errors_made, file_made, group_made, progress_made, read_made
+from tests.errors_made import EXPIRED, LENGTH, LINE, RATE, errors_made, file_made, group_made, progress_made, read_made
 
 EVIL = "<script>alert(1)</script>\u202e"
 KINDS = ("input", "output", "error")
@@ -66,14 +66,82 @@ def test_the_groups_of_a_batch_have_shares_samples_and_something_to_copy(viewer:
     assert "67 %" in groups
     assert "33 %" in groups
     assert 'data-copy-text="429 rate_limit_exceeded Rate limit' in groups
-    assert f"/batches/{batch.pk}/requests/?q=judge-0001" in groups
+    assert f"/batches/{batch.pk}/requests/error/1/" in groups
+    assert "input line 1<" in groups
     assert f"/errors/{group_made(RATE).pk}/" in groups
     assert 'class="n">2 groups<' in page
 
 
+def test_a_group_says_where_in_the_input_whether_to_retry_and_since_when(viewer: Client, batch: Batch) -> None:
+    errors_made(batch, {LENGTH: 1, RATE: 2})
+    groups = tab(viewer, batch).split('class="groups"')[1].split("</ol>")[0]
+    assert "input line 2" in groups
+    assert "Sent again later, it can succeed." in groups
+    assert "It fails again until it is shorter." in groups
+    assert groups.count("Seen in any batch since") == 2
+
+
+def test_what_a_refused_input_holds_is_no_request(viewer: Client, batch: Batch) -> None:
+    errors_made(batch, {LINE: 3}, rows=False)
+    BatchError.objects.update(source="validation")
+    FileRead.objects.all().delete()
+    Batch.objects.filter(pk=batch.pk).update(
+        error_file_id="", requests_failed=0, errors=[{"code": "invalid_json_line"}]
+    )
+    page = tab(viewer, batch)
+    assert 'class="n">1 group<' in page
+    assert f'href="/batches/{batch.pk}/requests/">Requests</a>' in page
+    assert "?group=" not in page
+    assert "<b>Error file.</b>" not in page
+
+
+@pytest.mark.parametrize("status", ["expired", "cancelled"])
+def test_what_a_batch_that_was_cut_short_did_not_run_is_no_riddle(
+    viewer: Client, prod: Connection, status: str
+) -> None:
+    made = batch_made(prod, status, output_file_id="file-out", **counts(10, 8, 0))
+    errors_made(made, {EXPIRED: 2})
+    read_made(made, "output", 8)
+    page = tab(viewer, made)
+    assert "</span> not completed" in page
+    assert "unaccounted" not in page.split('class="groups"')[0]
+    assert "Every request is in one of the files." in page
+    assert "unaccounted for" not in page
+
+
+def test_the_list_of_missing_requests_says_whether_it_is_all(viewer: Client, batch: Batch) -> None:
+    Batch.objects.filter(pk=batch.pk).update(requests_completed=95)
+    errors_made(batch, {RATE: 3})
+    read_made(batch, "output", 95)
+    read = read_made(batch, "input", 100, missing=2, missing_ids=["a-17", "a-18"], asked_by="ana")
+    assert "<summary>Which ones</summary>" in tab(viewer, batch)
+    FileRead.objects.filter(pk=read.pk).update(missing_ids=["a-17"])
+    assert "<summary>Which ones, the first</summary>" in tab(viewer, batch)
+
+
+def test_only_what_no_line_explains_is_unaccounted_for(viewer: Client, batch: Batch) -> None:
+    Batch.objects.filter(pk=batch.pk).update(
+        status="expired", outcome="expired", requests_completed=80, requests_failed=0, requests_total=100
+    )
+    FileRead.objects.filter(pk=errors_made(batch, {EXPIRED: 15}).pk).update(never_ran=15, failed=0)
+    page = tab(viewer, batch)
+    assert "15 requests never ran." in page
+    assert "By the vendor’s own counts 5 requests are unaccounted for." in page
+
+
+def test_a_sample_leads_to_the_search_once_rows_are_not_kept(viewer: Client, batch: Batch) -> None:
+    errors_made(batch, {RATE: 2})
+    Batch.objects.filter(pk=batch.pk).update(finished_at=timezone.now() - timedelta(days=31))
+    groups = tab(viewer, batch).split('class="groups"')[1].split("</ol>")[0]
+    assert f"/batches/{batch.pk}/requests/?q=judge-0001" in groups
+    assert "/requests/error/" not in groups
+
+
 def test_samples_of_any_shape_are_no_reason_to_fail(viewer: Client, batch: Batch) -> None:
     errors_made(batch, {RATE: 2})
-    shapes: list[object] = [[], {}, ["text", 3, None], [{"words": EVIL, "custom_id": EVIL, "line": EVIL}], [{}]]
+    shapes: list[object] = [[], {}, ["text", 3, None], [dict.fromkeys(("words", "custom_id", "line"), EVIL)]]
+    shapes += [[{}], [{"input_line": EVIL, "custom_id": EVIL}], [{"line": -1, "input_line": True, "custom_id": 7}]]
+    shapes += [[{}], [{"line": -1, "input_line": True, "custom_id": 7}]]
     for samples in shapes:
         batch.request_errors.update(samples=samples)
         assert "<script>alert" not in tab(viewer, batch)
@@ -140,7 +208,7 @@ def test_every_state_of_reading_is_said(viewer: Client, batch: Batch) -> None:
     FileRead.objects.filter(pk=read.pk).update(state="wanted", error_kind="timeout", next_try_at=soon, failures=2)
     page = get(viewer, address)
     assert "did not answer in time" in page
-    assert "Tried again" in page
+    assert "Next try " in page
     FileRead.objects.filter(pk=read.pk).update(state="failed", next_try_at=None)
     assert "It is not tried again by itself." in get(viewer, address)
     FileRead.objects.filter(pk=read.pk).update(state="reading", error_kind="", lines=12_000)

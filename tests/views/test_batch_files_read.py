@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from dashboard.models import AuditEntry, Batch, FileRead, Result, User
+from dashboard.simulator.batches import processed
 from tests.cast import ClientOf
 from tests.sync.conftest import Vendor, vendor_of
 from tests.sync.test_reading import read_all
@@ -99,3 +100,65 @@ def test_a_file_that_is_gone_is_said_and_what_was_read_stays(desk: Client, vendo
     read_all()
     assert "What was read before is kept" in get(desk, f"/batches/{batch.pk}/files/")
     assert "fail-3" in get(desk, f"/batches/{batch.pk}/requests/")
+
+
+def ended_early(vendor: Vendor, how: str) -> Batch:
+    """A batch of ten, of which some had completed when it was cancelled or its deadline passed."""
+    ids = [f"ask-{n}" for n in range(10)]
+    if how == "expired":
+        return vendor.finished(*ids, wish=how)
+    line = '{{"custom_id":"{}","method":"POST","url":"/v1/responses","body":{{"model":"gpt-5-mini"}}}}\n'
+    content = "".join(map(line.format, ids)).encode()
+    made = vendor.world.create(vendor.world.upload("mine.jsonl", "batch", content), "/v1/responses", None)
+    while processed(made, vendor.world.now()) < 4:
+        vendor.clock.ahead += 1
+    vendor.world.cancel(made)
+    vendor.clock.ahead += 3_600
+    vendor.pull()
+    return Batch.objects.select_related("connection").get(remote_id=made.id)
+
+
+@pytest.mark.parametrize("how", ["expired", "cancelled"])
+def test_a_batch_that_ended_early_shows_what_is_usable_and_what_never_ran(
+    desk: Client, vendor: Vendor, how: str
+) -> None:
+    batch = ended_early(vendor, how)
+    assert (batch.status, batch.requests_total) == (how, 10)
+    done = batch.requests_completed
+    assert done
+    assert done < 10
+    address = f"/batches/{batch.pk}/"
+    assert f"{done} of 10 requests completed and are usable." in get(desk, address)
+    page = get(desk, f"{address}files/")
+    assert f"Not read yet. {done} usable lines by the vendor’s count." in page
+    assert f'action="{address}files/output/download/"' in page
+    answer = desk.post(f"{address}files/output/download/")
+    assert len(b"".join(answer).splitlines()) == done
+
+    read_all()
+    page = get(desk, address)
+    assert ">never ran<" in page
+    assert f"{10 - done} requests never ran." in page
+    assert "unaccounted for" not in page, "a line says what became of each"
+    assert "No failed request" not in page
+    assert 'class="never"' in page
+    assert 'class="fail"' not in page.split('class="groups"')[1].split("</ol>")[0]
+    listed = get(desk, "/batches/")
+    if how == "expired":
+        assert f'class="l2" title="{10 - done} never ran: ' in listed, "not as an error"
+    else:
+        assert "never ran" not in listed, "whoever cancelled it knows why"
+    assert set(Result.objects.values_list("state", flat=True)) == {"never_ran"}
+    assert "Failing <b>" in get(desk, f"{address}requests/")
+    desk.post(f"{address}files/output/read/")
+    read_all()
+    assert f"{done} usable lines." in get(desk, f"{address}files/")
+
+
+def test_a_cancelled_batch_whose_output_was_thrown_away_is_not_called_usable(desk: Client, vendor: Vendor) -> None:
+    batch = ended_early(vendor, "cancelled")
+    Batch.objects.filter(pk=batch.pk).update(output_file_id="")
+    page = get(desk, f"/batches/{batch.pk}/")
+    assert f"{batch.requests_completed} of 10 requests completed, but the vendor names no output." in page
+    assert f"Cancelled, {batch.requests_completed} done, no output" in get(desk, "/batches/")
+    assert "keeps no answers to them" in get(desk, f"/batches/{batch.pk}/files/")

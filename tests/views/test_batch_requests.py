@@ -136,11 +136,13 @@ def test_succeeded_requests_are_read_when_somebody_with_the_right_asks(
     address = f"/batches/{batch.pk}/requests/?outcome=succeeded"
     assert "Asking needs the role operator" in get(viewer, address)
     assert "/read/" not in get(viewer, address)
-    assert "Read it" in get(desk, address)
+    assert "Read the output file" in get(desk, address)
     answer = desk.post(f"/batches/{batch.pk}/files/output/read/", {"back": "batch-requests"})
     assert answer["Location"] == f"/batches/{batch.pk}/requests/"
     assert FileRead.objects.get(kind="output").asked_by == "ana"
     assert AuditEntry.objects.get().verb == "file.read"
+    answer = desk.post(f"/batches/{batch.pk}/files/output/read/", {"back": "batch-requests", "outcome": "succeeded"})
+    assert answer["Location"] == address
 
 
 def test_values_that_make_no_sense_are_left_out_with_a_note(viewer: Client, batch: Batch) -> None:

@@ -11,9 +11,23 @@ from django.test import Client
 from django.utils import timezone
 
 from dashboard.insight import pulse
-from dashboard.models import AuditEntry, Batch, Connection, Counter, Refusal, SyncRun, Transition
-from dashboard.sync import dropping
-from tests.batches_made import batch_made
+from dashboard.models import (
+    AuditEntry,
+    Batch,
+    Concern,
+    Connection,
+    Counter,
+    ErrorDay,
+    ErrorGroup,
+    Refusal,
+    RemoteFile,
+    Result,
+    SyncRun,
+    Transition,
+)
+from dashboard.sync import concerns, dropping
+from tests.batches_made import batch_made, counts
+from tests.errors_made import LENGTH, RATE, errors_made, file_made
 
 OTHER = "sk-MARKER-other-key-wxyz"
 HTMX = {"HX-Request": "true"}
@@ -359,6 +373,51 @@ def test_dropping_the_history_leaves_nothing(admin: Client, prod: Connection) ->
     assert not Transition.objects.exists()
 
 
+def test_dropping_deletes_what_was_read_of_files_block_by_block(
+    admin: Client, prod: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dropping, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(dropping, "PAUSE", 0)
+    for _ in range(2):
+        errors_made(batch_made(prod, "completed", **counts(20, 10, 10)), {RATE: 7, LENGTH: 3})
+    admin.post(f"/connections/{prod.pk}/delete/", {"history": "drop", "name": prod.name})
+    left: list[int] = []
+
+    def stop() -> bool:
+        left.append(Result.objects.count())
+        return False
+
+    dropping.drop(prod.pk, stop=stop)
+    assert left[:6] == [20, 16, 12, 8, 4, 0]
+    assert not Connection.objects.exists()
+
+
+def test_of_a_connection_of_the_environment_nothing_stays_but_its_row(admin: Client, prod: Connection) -> None:
+    batch = batch_made(prod, "completed", **counts(20, 10, 10))
+    errors_made(batch, {RATE: 7})
+    file_made(batch, "error")
+    Concern.objects.create(connection=prod, reason="sync_stale", opened_at=timezone.now())
+    Connection.objects.update(key_env="OPENAI_API_KEY")
+    admin.post(f"/connections/{prod.pk}/delete/", {"history": "drop", "name": prod.name})
+    dropping.drop(prod.pk)
+    assert Connection.objects.get().retired_at
+    for model in (Batch, ErrorDay, RemoteFile, Concern):
+        assert not model._default_manager.exists(), model
+
+
+def test_errors_of_what_is_being_dropped_are_out_of_sight(admin: Client, prod: Connection) -> None:
+    errors_made(batch_made(prod, "completed", **counts(100, 97, 3)), {RATE: 2})
+    group = ErrorGroup.objects.get()
+    assert admin.get("/errors/").context["rows"]
+    assert admin.get(f"/errors/{group.pk}/").status_code == 200
+    admin.post(f"/connections/{prod.pk}/delete/", {"history": "drop", "name": prod.name})
+    pulse._latest = None
+    for span in ("24h", "30d"):
+        assert not admin.get(f"/errors/?range={span}").context["rows"]
+    assert admin.get(f"/errors/{group.pk}/").status_code == 404
+    assert b"rate_limit" not in admin.get("/errors.csv").getvalue()
+
+
 def test_what_is_being_dropped_is_out_of_sight_before_it_is_deleted(admin: Client, prod: Connection) -> None:
     batch = batch_made(prod, "completed", name="nightly-eval")
     answer = admin.post(f"/connections/{prod.pk}/delete/", {"history": "drop", "name": prod.name}, follow=True)
@@ -400,6 +459,20 @@ def test_a_removed_connection_is_brought_back_without_its_key(admin: Client, pro
     back = Connection.objects.kept().get()
     assert (back.imported_at, back.synced_at, back.sealed_key) == (None, None, "")
     assert Batch.objects.get() == running
+
+
+def test_what_needed_attention_does_so_again_once_it_is_back(admin: Client, prod: Connection) -> None:
+    hour_ago = timezone.now() - timedelta(hours=1)
+    batch_made(prod, "failed", finished_at=hour_ago, judge_at=timezone.now())
+    batch_made(prod)
+    concerns.judge_due(timezone.now())
+    assert Concern.objects.open().count() == 1
+    admin.post(f"/connections/{prod.pk}/delete/", {"history": "keep", "name": prod.name})
+    concerns.judge_due(timezone.now())
+    assert not Concern.objects.open().exists()
+    admin.post(f"/connections/{prod.pk}/restore/")
+    concerns.judge_due(timezone.now())
+    assert [concern.reason for concern in Concern.objects.open()] == ["all_failed"]
 
 
 def test_a_kept_history_can_be_dropped_later(admin: Client, prod: Connection) -> None:

@@ -4,17 +4,32 @@ import csv
 import io
 import json
 import re
+import time
 from datetime import timedelta
 from html import unescape
+from types import SimpleNamespace
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from dashboard.models import Batch, Connection, ErrorGroup, User
+from dashboard.models import Batch, Connection, ErrorDay, ErrorGroup, User
+from dashboard.views import error_sums
+from dashboard.views.table import cell
 from tests.batches_made import batch_made, connection_made, counts
 from tests.cast import ClientOf
-from tests.errors_made import FILTER, LENGTH, MODEL, RATE, SERVER, Error, errors_made, everything_read, group_made
+from tests.errors_made import (
+    EXPIRED,
+    FILTER,
+    LENGTH,
+    MODEL,
+    RATE,
+    SERVER,
+    Error,
+    errors_made,
+    everything_read,
+    group_made,
+)
 
 HTMX = {"HX-Request": "true"}
 EVIL = "<img src=x onerror=alert(1)>\u202egnp.exe\x1b[31m"
@@ -71,6 +86,34 @@ def test_the_most_requests_come_first_and_add_up(desk: Client, prod: Connection)
     assert re.search(r'e-num num" role="cell">35<span class="l2">80 %', row)
     assert re.search(r'e-batches num" role="cell">2<', row)
     assert ">ana<" in row
+
+
+def test_nothing_is_new_while_nothing_older_is_known(desk: Client, prod: Connection) -> None:
+    ended(prod, {RATE: 5, LENGTH: 9}, days=1)
+    ErrorGroup.objects.update(first_seen_at=timezone.now() - timedelta(days=3))
+    assert ">new</span>" not in get(desk, "/errors/")
+    ended(prod, {SERVER: 2}, days=1)
+    group = ErrorGroup.objects.get(code="server_error")
+    ErrorGroup.objects.exclude(pk=group.pk).update(first_seen_at=timezone.now() - timedelta(days=40))
+    ErrorGroup.objects.filter(pk=group.pk).update(first_seen_at=timezone.now() - timedelta(days=3))
+    assert "One group is new:" in get(desk, "/errors/")
+    assert codes(get(desk, "/errors/?new=1")) == ["server_error"]
+
+
+def test_who_cancelled_a_batch_is_not_told_in_red_why_it_did_not_run(desk: Client, prod: Connection) -> None:
+    cancelled = (None, "batch_cancelled", "This request was not executed because the batch was cancelled.", "cancelled")
+    errors_made(batch_made(prod, "cancelled", name="stopped", **counts(9, 4)), {cancelled: 5})
+    page = get(desk, "/batches/")
+    assert "stopped" in page
+    assert "batch_cancelled" not in page
+
+
+def test_what_never_ran_is_told_apart_from_what_failed(desk: Client, prod: Connection) -> None:
+    ended(prod, {RATE: 5, EXPIRED: 7}, days=1)
+    page = get(desk, "/errors/")
+    assert "7 never ran, because their batches expired or were cancelled first." in page
+    assert ">never ran</span>" in page.split("<bdi>batch_expired")[-1]
+    assert "never ran, because" not in get(desk, "/errors/?q=rate_limit")
 
 
 @pytest.mark.parametrize(("span", "seen"), [("24h", 1), ("7d", 2), ("14d", 3), ("30d", 4), ("nonsense", 3)])
@@ -187,6 +230,41 @@ def test_a_vendors_words_are_never_markup_and_keep_their_direction_to_themselves
         assert "<bdi>&lt;img" in page
 
 
+def test_sums_are_kept_for_a_minute_at_the_most(
+    desk: Client, prod: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(prod, {RATE: 5}, days=1)
+
+    def failing() -> int:
+        return sum(row.requests for row in desk.get("/errors/").context["rows"])
+
+    assert failing() == 5
+    # As two publications that overlap on PostgreSQL do it: the same newest row, and as many rows.
+    ErrorDay.objects.update(requests=7)
+    assert failing() == 5
+    later = time.monotonic() + error_sums.SUMS_LAST
+    monkeypatch.setattr("dashboard.views.error_sums.time", SimpleNamespace(monotonic=lambda: later))
+    assert failing() == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("plain words", "plain words"),
+        ("5 - 3 = 2; a-b", "5 - 3 = 2; a-b"),
+        ("\u200b=1+1", "'\u200b=1+1"),
+        ("\x1f\u3000@SUM(A1)", "'\x1f\u3000@SUM(A1)"),
+        ("\0=1+1", "'=1+1"),
+        ("x;=1+1", "x;'=1+1"),
+        ('a";"=1+1', 'a";"\'=1+1'),
+        ("x; \t=1+1", "x; \t'=1+1"),
+        ("x\n=1+1", "x\n'=1+1"),
+    ],
+)
+def test_no_text_becomes_a_formula_wherever_a_spreadsheet_cuts_it(text: str, written: str) -> None:
+    assert cell(text) == written
+
+
 def test_a_formula_is_no_formula_in_a_spreadsheet(desk: Client, prod: Connection) -> None:
     formula = '=HYPERLINK("http://evil","x")'
     ended(prod, {(400, "-2+3", formula, "unknown"): 5, (401, "ok", "  @SUM(A1)", "unknown"): 1}, days=1)
@@ -237,16 +315,38 @@ def test_the_largest_error_stands_under_its_row_in_the_list(desk: Client, prod: 
 
 
 def test_nothing_is_green_over_a_failure(desk: Client, prod: Connection) -> None:
-    batch = batch_made(prod, "completed", **counts(100, 100))
-    errors_made(batch, {SERVER: 4}, source="output")
-    for address in ("/batches/", f"/batches/{batch.pk}/"):
-        page = get(desk, address)
-        assert (
-            'data-state="succeeded"><svg class="i" aria-hidden="true"><use href="/static/icons.svg#st-succeeded"'
-            not in page
-        )
-        assert "Completed with errors" in page
-    assert "At least 4 of their answers are errors." in get(desk, f"/batches/{batch.pk}/")
+    some, every = (batch_made(prod, "completed", **counts(100, 100)) for _ in range(2))
+    errors_made(some, {SERVER: 4}, source="output", rows=False)
+    errors_made(every, {SERVER: 100}, source="output", rows=False)
+    for batch, words, bar in ((some, "Partial, 96 of 100", "96%"), (every, "All failed", "100%")):
+        for address in ("/batches/", f"/batches/{batch.pk}/"):
+            page = get(desk, address)
+            assert (
+                'data-state="succeeded"><svg class="i" aria-hidden="true"><use href="/static/icons.svg#st-succeeded"'
+                not in page
+            )
+            assert words in page
+            assert f'width="{bar}"' in page
+    page = get(desk, f"/batches/{some.pk}/")
+    assert "The vendor counts 4 of those as completed, but their answers are errors." in page
+    assert "96 of 100 completed, 4 failed" in page, "the bar is read out as it is drawn"
+    assert "None of 100 requests completed" in get(desk, f"/batches/{every.pk}/")
+
+
+def test_chips_filters_and_order_know_what_the_files_show(desk: Client, prod: Connection) -> None:
+    batch_made(prod, "completed", name="green", **counts(100, 100))
+    batch_made(prod, "completed", name="told", **counts(100, 90, 10))
+    errors_made(batch_made(prod, "completed", name="some", **counts(100, 100)), {SERVER: 4}, source="output")
+    errors_made(batch_made(prod, "completed", name="every", **counts(100, 100)), {SERVER: 100}, source="output")
+    shown = {}
+    for chip in ("succeeded", "partial", "failed"):
+        page = get(desk, f"/batches/?status={chip}")
+        shown[chip] = set(re.findall(r'aria-label="(green|told|some|every)"', page))
+        [number] = re.findall(rf'href="\?status={chip}" aria-current="true">.*?<b>(\d+)</b>', page)
+        assert int(number) == len(shown[chip])
+    assert shown == {"succeeded": {"green"}, "partial": {"told", "some"}, "failed": {"every"}}
+    by_failed = re.findall(r'aria-label="(green|told|some|every)"', get(desk, "/batches/?sort=failed"))
+    assert by_failed == ["every", "told", "some"]
 
 
 def test_every_state_can_be_shown(desk: Client) -> None:
