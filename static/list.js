@@ -14,6 +14,7 @@
     clearTimeout(timer);
     asked += 1; // an answer that is still under way comes too late
     list.hidden = true;
+    list.replaceChildren();
     box.setAttribute("aria-expanded", "false");
     box.removeAttribute("aria-activedescendant");
   }
