@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 from dashboard import tasks
 from dashboard.insight import pulse as pulse_room
 from dashboard.models import Act, Batch, Connection, Part, User
-from dashboard.views.batches import SORTS
+from dashboard.views.batch_list import SORTS
 from tests.batches_made import batch_made, connection_made, counts, crowd_made, everything_made, syncs_made
 from tests.cast import ClientOf
 from tests.errors_made import RATE, errors_made
@@ -278,7 +278,7 @@ def walk(client: Client, address: str, rel: str) -> Iterator[list[int]]:
 def test_paging_neither_loses_nor_repeats_rows_that_share_a_second(
     desk: Client, prod: Connection, monkeypatch: pytest.MonkeyPatch, seconds: list[int], sort: str
 ) -> None:
-    monkeypatch.setattr("dashboard.views.batches.PAGE", 4)
+    monkeypatch.setattr("dashboard.views.batch_list.PAGE", 4)
     Batch.objects.all().delete()
     start = timezone.now() - timedelta(days=1)
     for second in seconds:
