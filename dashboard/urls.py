@@ -10,6 +10,7 @@ from dashboard.views import (
     batch_files,
     batch_requests,
     batches,
+    batches_export,
     connections,
     error_group,
     errors,
@@ -23,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", batches.home, name="home"),
     # /batches/
     path("batches/", batches.batches, name="batches"),
+    path("batches.<str:form>", batches_export.batches_export, name="batches-export"),
     path("batches/suggestions/", suggestions.batch_suggestions, name="batch-suggestions"),
     path("batches/<int:pk>/", batch.batch, name="batch"),
     path("batches/<int:pk>/cancel/", batch.cancel, name="batch-cancel"),

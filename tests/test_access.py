@@ -35,6 +35,7 @@ class Door:
 DOORS = {
     "home": Door("vic"),
     "batches": Door("vic"),
+    "batches-export": Door("vic", more=("csv",)),
     "batch": Door("vic", pk="batch"),
     "batch-cancel": Door("ana", "post", "batch"),
     "attention": Door("vic"),

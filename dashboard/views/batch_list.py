@@ -196,8 +196,10 @@ def page_of(
 
     `columns` are all that is read of each row.
     """
-    rows = shown_to(request, taken).select_related("worst_error").only(*columns).fetch_mode(FETCH_RAISE)
-    rows, size = asked.rows(rows), size or PAGE
+    rows = asked.rows(shown_to(request, taken)).only(*columns).fetch_mode(FETCH_RAISE)
+    if joined := {column.partition("__")[0] for column in columns if "__" in column}:
+        rows = rows.select_related(*joined)
+    size = size or PAGE
     if not asked.query:
         return walked(rows, asked, size)
     within = asked.within(request.user, taken)

@@ -64,6 +64,7 @@ def listed(request: HttpRequest, taken: Pulse, asked: Asked, page: Page) -> dict
     return context | {
         "rows": rows_of(page.batches, names_of(taken), stale_connections(taken)),
         "empty": "" if page.batches else "further" if page.looked_to else emptiness(taken, asked),
+        "export_query": asked.link().rstrip("?"),
         "sorts": {name: asked.link(sort=name) for name in SORTS},
     }
 
