@@ -178,7 +178,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "dashboard.views.shell.shell",
             ],
-            "builtins": ["dashboard.templatetags.batches", "dashboard.templatetags.errors"],
+            "builtins": [f"dashboard.templatetags.{name}" for name in ("batches", "columns", "errors")],
         },
     }
 ]

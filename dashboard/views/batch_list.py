@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
 from django.db.models import FETCH_RAISE, Q
@@ -39,8 +39,40 @@ CHIPS: tuple[tuple[str, Any, str, tuple[str, ...] | None], ...] = (
     ("unknown", gettext_lazy("Unknown"), "unknown", UNKNOWN),
 )
 OUTCOMES: Mapping[str, tuple[str, ...] | None] = {slug: outcomes for slug, _label, _state, outcomes in CHIPS}
-# What the list can be sorted by, always from the greatest down and then by id.
-SORTS = {"newest": "place", "finish": "finished_at", "failed": "requests_failed"}
+
+
+class Order(NamedTuple):
+    """One way to sort the list: by a column, then by id in the same direction. `other` is the way back."""
+
+    column: str
+    up: bool  # the least first
+    other: str
+    words: Any
+
+
+SORTS = {
+    "newest": Order("place", False, "oldest", gettext_lazy("Newest first")),
+    "oldest": Order("place", True, "newest", gettext_lazy("Oldest first")),
+    "deadline": Order("expires_at", True, "deadline-desc", gettext_lazy("Nearest deadline first")),
+    "deadline-desc": Order("expires_at", False, "deadline", gettext_lazy("Furthest deadline first")),
+    "finish": Order("finished_at", False, "finish-asc", gettext_lazy("Latest finish first")),
+    "finish-asc": Order("finished_at", True, "finish", gettext_lazy("Earliest finish first")),
+    "failed": Order("requests_failed", False, "failed-asc", gettext_lazy("Most failed first")),
+    "failed-asc": Order("requests_failed", True, "failed", gettext_lazy("Fewest failed first")),
+    "total": Order("requests_total", False, "total-asc", gettext_lazy("Most requests first")),
+    "total-asc": Order("requests_total", True, "total", gettext_lazy("Fewest requests first")),
+}
+# Which batches have a place in an order; and what is said when none has.
+ONLY = {
+    "expires_at": (
+        gettext_lazy("Only batches running to a deadline."),
+        gettext_lazy("None is running to a deadline."),
+    ),
+    "finished_at": (gettext_lazy("Only batches that have ended."), gettext_lazy("No batch has ended yet.")),
+    "requests_failed": (gettext_lazy("Only batches with failed requests."), gettext_lazy("None has failed requests.")),
+    "requests_total": (gettext_lazy("Only batches that say how many requests."), gettext_lazy("None says how many.")),
+}
+TIMES = {"expires_at", "finished_at"}
 CURSOR = re.compile(r"(-?\d{1,19})\.(\d{1,18})")
 LARGEST = 2**63 - 1
 
@@ -54,11 +86,11 @@ class Cursor:
 
     @classmethod
     def at(cls, batch: Batch, sort: str) -> Self:
-        value = getattr(batch, SORTS[sort])
+        value = getattr(batch, SORTS[sort].column)
         return cls((value - EPOCH) // timedelta(microseconds=1) if isinstance(value, datetime) else value, batch.pk)
 
     def value(self, sort: str) -> datetime | int:
-        if sort == "finish":
+        if SORTS[sort].column in TIMES:
             return EPOCH + timedelta(microseconds=self.key)
         if abs(self.key) > LARGEST:
             raise OverflowError
@@ -125,6 +157,15 @@ class Asked:
         return [word for word in words if len(word) < SHORTEST_INDEXED_WORD]
 
     @property
+    def order(self) -> Order:
+        return SORTS[self.sort]
+
+    @property
+    def only(self) -> tuple[Any, Any]:
+        """Which batches the order leaves in, and what is said when there is none; empty when it leaves out none."""
+        return ONLY.get(self.order.column, ("", ""))
+
+    @property
     def is_filtered(self) -> bool:
         return bool(self.q or self.status or self.connection)
 
@@ -152,11 +193,14 @@ class Asked:
             found = found.filter(connection=self.connection)
         if self.outcomes:
             found = found.filter(outcome__in=self.outcomes)
-        if self.sort == "finish":
-            found = found.filter(finished_at__isnull=False)
-        elif self.sort == "failed":
-            # A literal: SQLite takes a partial index only when it can see that the condition holds.
-            found = found.filter(requests_failed__gt=RawSQL("0", []))
+        match self.order.column:
+            case "finished_at":
+                found = found.filter(finished_at__isnull=False)
+            case "expires_at":
+                found = found.filter(is_open=True, gone_at=None, expires_at__isnull=False)
+            case "requests_failed" | "requests_total" as column:
+                # A literal: SQLite takes a partial index only when it can see that the condition holds.
+                found = found.filter(**{f"{column}__gt": RawSQL("0", [])})
         return found
 
     def within(self, user: Any, taken: Pulse) -> Q:
@@ -203,7 +247,7 @@ def page_of(
     if not asked.query:
         return walked(rows, asked, size)
     within = asked.within(request.user, taken)
-    if asked.sort == "newest":
+    if asked.order.column == "place":
         return searched(rows, asked, size, within)
     some = find(asked.query, within, asked.outcomes, limit=SORTED + 1)
     if len(some.matches) <= SORTED and some.looked_to is None:
@@ -212,42 +256,62 @@ def page_of(
 
 
 def searched(rows: BatchQuerySet, asked: Asked, size: int, within: Q) -> Page:
-    """A page of what a query finds, newest first."""
+    """A page of what a query finds, by when it was created."""
+    up = asked.order.up
     if asked.after:
-        # At its own place as well: batches of one second may share it.
-        found = find(asked.query, within, asked.outcomes, limit=size + 2, above=asked.after.key - 1)
-        later = [match for match in found.matches if (match.place, match.pk) > (asked.after.key, asked.after.pk)]
-        if len(later) > size:
-            return page_of_matches(rows, later[-size:], newer=True, older=True)
-    before = asked.before
-    found = find(asked.query, within, asked.outcomes, limit=size + 2, below=before.key + 1 if before else None)
-    matches = [match for match in found.matches if before is None or (match.place, match.pk) < (before.key, before.pk)]
-    page = page_of_matches(rows, matches[:size], newer=bool(before), older=len(matches) > size)
-    if page.older or found.looked_to is None:
-        return page
-    return replace(page, looked_to=Cursor(found.looked_to, 0))
+        back, _looked_to = matches_next_to(asked, asked.after, size, within, up=not up)
+        if len(back) > size:
+            return page_of_matches(rows, asked, back[:size][::-1], newer=True, older=True)
+    found, looked_to = matches_next_to(asked, asked.before, size, within, up=up)
+    page = page_of_matches(rows, asked, found[:size], newer=bool(asked.before), older=len(found) > size)
+    return page if page.older or looked_to is None else replace(page, looked_to=Cursor(looked_to, LARGEST if up else 0))
 
 
-def page_of_matches(rows: BatchQuerySet, matches: list[Match], *, newer: bool, older: bool) -> Page:
+def matches_next_to(
+    asked: Asked, cursor: Cursor | None, size: int, within: Q, *, up: bool
+) -> tuple[list[Match], int | None]:
+    """The matches above or below a place, the nearest first, and where looking ended."""
+    # At its own place as well: batches of one second may share it.
+    if up:
+        found = find(asked.query, within, asked.outcomes, limit=size + 2, above=cursor.key - 1 if cursor else -1)
+        near = found.matches[::-1]
+        beyond = [match for match in near if not cursor or (match.place, match.pk) > (cursor.key, cursor.pk)]
+    else:
+        found = find(asked.query, within, asked.outcomes, limit=size + 2, below=cursor.key + 1 if cursor else None)
+        beyond = [match for match in found.matches if not cursor or (match.place, match.pk) < (cursor.key, cursor.pk)]
+    return beyond, found.looked_to
+
+
+def page_of_matches(rows: BatchQuerySet, asked: Asked, matches: list[Match], *, newer: bool, older: bool) -> Page:
     """Of these. One may have changed since it was found and be left out; where the page ends does not depend on it."""
-    batches = list(rows.filter(pk__in=[match.pk for match in matches]).order_by("-place", "-pk"))
+    batches = list(rows.filter(pk__in=[match.pk for match in matches]).order_by(*order_of(asked)))
     return Page(batches, newer, Cursor(matches[-1].place, matches[-1].pk) if older else None)
+
+
+def order_of(asked: Asked, *, back: bool = False) -> tuple[str, str]:
+    sign = "" if asked.order.up != back else "-"
+    return f"{sign}{asked.order.column}", f"{sign}pk"
+
+
+def beyond(rows: BatchQuerySet, asked: Asked, cursor: Cursor, *, back: bool = False) -> BatchQuerySet:
+    """What comes after a place in the list, or before it."""
+    key, at = asked.order.column, cursor.value(asked.sort)
+    way = "gt" if asked.order.up != back else "lt"
+    return rows.filter(Q(**{f"{key}__{way}": at}) | Q(**{f"pk__{way}": cursor.pk}), **{f"{key}__{way}e": at})
 
 
 def walked(rows: BatchQuerySet, asked: Asked, size: int, *, is_small: bool = False) -> Page:
     """A page of a list in the order of an index."""
-    key = SORTS[asked.sort]
     if asked.after:
-        at = asked.after.value(asked.sort)
-        later = rows.filter(Q(**{f"{key}__gt": at}) | Q(pk__gt=asked.after.pk), **{f"{key}__gte": at})
-        found = firsts(later, asked, size, key, "pk", is_small=is_small)
+        before = beyond(rows, asked, asked.after, back=True)
+        found = firsts(before, asked, size, order_of(asked, back=True), is_small=is_small)
         if len(found) > size:
             shown = found[:size][::-1]
             return Page(shown, newer=True, older=Cursor.at(shown[-1], asked.sort))
         # The top is nearer than a whole page: show the top.
     if asked.before:
-        rows = below(rows, asked, asked.before)
-    return cut(firsts(rows, asked, size, f"-{key}", "-pk", is_small=is_small), asked, size)
+        rows = beyond(rows, asked, asked.before)
+    return cut(firsts(rows, asked, size, order_of(asked), is_small=is_small), asked, size)
 
 
 def cut(found: list[Batch], asked: Asked, size: int) -> Page:
@@ -256,17 +320,11 @@ def cut(found: list[Batch], asked: Asked, size: int) -> Page:
     return Page(found[:size], bool(asked.before), older)
 
 
-def below(rows: BatchQuerySet, asked: Asked, cursor: Cursor) -> BatchQuerySet:
-    key, at = SORTS[asked.sort], cursor.value(asked.sort)
-    return rows.filter(Q(**{f"{key}__lt": at}) | Q(pk__lt=cursor.pk), **{f"{key}__lte": at})
-
-
 def looked_through(rows: BatchQuerySet, asked: Asked, size: int) -> Page:
     """Of so many of the list the ones that the query holds for; paging back is a look from the top."""
-    key = SORTS[asked.sort]
-    order = f"-{key}", "-pk"
+    order = order_of(asked)
     if asked.before:
-        rows = below(rows, asked, asked.before)
+        rows = beyond(rows, asked, asked.before)
     # The last first: what comes between the two questions is asked for again.
     last = rows.order_by(*order)[LOOKED - 1 : LOOKED].first()
     some = rows.order_by(*order).values("pk")[:LOOKED]
@@ -275,9 +333,9 @@ def looked_through(rows: BatchQuerySet, asked: Asked, size: int) -> Page:
     return page if page.older or last is None else replace(page, looked_to=Cursor.at(last, asked.sort))
 
 
-def firsts(rows: BatchQuerySet, asked: Asked, size: int, *order: str, is_small: bool) -> list[Batch]:
+def firsts(rows: BatchQuerySet, asked: Asked, size: int, order: tuple[str, str], *, is_small: bool) -> list[Batch]:
     """The first rows in this order, one more than a page holds."""
-    if len(asked.outcomes) > 1 and not is_small and asked.sort == "newest":
+    if len(asked.outcomes) > 1 and not is_small and asked.order.column == "place":
         # No index is in order for several outcomes, and walking the whole list for rare ones takes long: so the first
         # of each, by the index of outcomes, and then the first of those.
         parts = [

@@ -65,7 +65,8 @@ def listed(request: HttpRequest, taken: Pulse, asked: Asked, page: Page) -> dict
         "rows": rows_of(page.batches, names_of(taken), stale_connections(taken)),
         "empty": "" if page.batches else "further" if page.looked_to else emptiness(taken, asked),
         "export_query": asked.link().rstrip("?"),
-        "sorts": {name: asked.link(sort=name) for name in SORTS},
+        "sorts": SORTS.items(),
+        "newest_url": asked.link(sort="newest"),
     }
 
 
