@@ -11,6 +11,7 @@ from dashboard.views import (
     batch_requests,
     batches,
     batches_export,
+    columns,
     connections,
     error_group,
     errors,
@@ -25,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # /batches/
     path("batches/", batches.batches, name="batches"),
     path("batches.<str:form>", batches_export.batches_export, name="batches-export"),
+    path("batches/columns/", columns.columns, name="columns"),
     path("batches/suggestions/", suggestions.batch_suggestions, name="batch-suggestions"),
     path("batches/<int:pk>/", batch.batch, name="batch"),
     path("batches/<int:pk>/cancel/", batch.cancel, name="batch-cancel"),

@@ -163,3 +163,20 @@
   recall();
   show();
 })();
+
+// A menu closes as people expect one to: by Escape, and by a click beside it.
+(() => {
+  "use strict";
+
+  const open = () => document.querySelectorAll(".menu[open]");
+  document.addEventListener("click", (event) => {
+    for (const menu of open()) if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of open()) {
+      if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+      menu.open = false;
+    }
+  });
+})();

@@ -36,6 +36,7 @@ DOORS = {
     "home": Door("vic"),
     "batches": Door("vic"),
     "batches-export": Door("vic", more=("csv",)),
+    "columns": Door("vic", "post"),
     "batch": Door("vic", pk="batch"),
     "batch-cancel": Door("ana", "post", "batch"),
     "attention": Door("vic"),

@@ -12,6 +12,7 @@ from dashboard.insight.pulse import Pulse, revisions_in
 from dashboard.insight.search import LOOKED, find, tally
 from dashboard.middleware import polled, pulse_of
 from dashboard.models.connection import Connection
+from dashboard.templatetags.columns import COLUMNS, chosen_of, fields_of
 from dashboard.views.batch_list import CHIPS, OUTCOMES, PAGE, SORTS, Asked, Cursor, Page, page_of, shown_to
 from dashboard.views.batch_row import SHOWN_COLUMNS, rows_of
 from dashboard.views.shell import stale_connections
@@ -36,7 +37,9 @@ def batches(request: HttpRequest) -> HttpResponse:
     seen, ids = request.GET.get("seen"), ids_in(request.GET)
     if is_htmx(request) and seen and ids:
         return render(request, "batches/_changed.html", changed(request, taken, asked, seen, ids))
-    context = listed(request, taken, asked, page_of(request, taken, asked))
+    columns = chosen_of(request.user.columns)
+    page = page_of(request, taken, asked, columns=SHOWN_COLUMNS + fields_of(columns))
+    context = listed(request, taken, asked, page, columns)
     return render(request, "batches/_refreshed.html" if is_htmx(request) else "batches/batches.html", context)
 
 
@@ -48,11 +51,11 @@ def ids_in(query: QueryDict) -> list[int]:
     return [int(word) for word in query.get("ids", "").split(",") if word.isdecimal() and len(word) < 19][: 2 * PAGE]
 
 
-def listed(request: HttpRequest, taken: Pulse, asked: Asked, page: Page) -> dict[str, Any]:
+def listed(request: HttpRequest, taken: Pulse, asked: Asked, page: Page, columns: tuple[str, ...]) -> dict[str, Any]:
     """Context of the list: with the shell around it, or its live pieces alone."""
     top = Cursor.at(page.batches[0], asked.sort) if page.batches else None
     ids = [batch.pk for batch in page.batches]
-    context = common(request, taken, asked, ids, top if asked.is_top else None)
+    context = common(request, taken, asked, ids, top if asked.is_top else None, columns)
     if page.batches:
         if page.newer:
             context["newer"] = asked.link(after=top)
@@ -62,7 +65,9 @@ def listed(request: HttpRequest, taken: Pulse, asked: Asked, page: Page) -> dict
         context["further"] = asked.link(before=page.looked_to)
         context["looked"] = LOOKED
     return context | {
-        "rows": rows_of(page.batches, names_of(taken), stale_connections(taken)),
+        "rows": rows_of(page.batches, names_of(taken), stale_connections(taken), columns),
+        "columns": columns,
+        "all_columns": [(slug, column.label, slug in columns) for slug, column in COLUMNS.items()],
         "empty": "" if page.batches else "further" if page.looked_to else emptiness(taken, asked),
         "export_query": asked.link().rstrip("?"),
         "sorts": SORTS.items(),
@@ -70,12 +75,23 @@ def listed(request: HttpRequest, taken: Pulse, asked: Asked, page: Page) -> dict
     }
 
 
-def common(request: HttpRequest, taken: Pulse, asked: Asked, ids: list[int], top: Cursor | None) -> dict[str, Any]:
+def common(
+    request: HttpRequest, taken: Pulse, asked: Asked, ids: list[int], top: Cursor | None, columns: tuple[str, ...]
+) -> dict[str, Any]:
     """What both the page and the answer to a poll show: counts, and the address of the next poll."""
     shown = ",".join(map(str, ids))
     drained = ",".join(str(pk) for pk in sorted(stale_connections(taken)))
     counts, is_all = counts_of(request, taken, asked)
-    poll = asked.link(before=asked.before, after=asked.after, seen=taken.token, ids=shown, top=top, drained=drained)
+    # With the columns that the page has: those of somebody may be others by then, and a row fits its own head.
+    poll = asked.link(
+        before=asked.before,
+        after=asked.after,
+        seen=taken.token,
+        ids=shown,
+        top=top,
+        drained=drained,
+        columns=",".join(columns) or "-",
+    )
     return {
         "asked": asked,
         "poll_url": poll,
@@ -140,11 +156,12 @@ def changed(request: HttpRequest, taken: Pulse, asked: Asked, seen: str, ids: li
     for beat in taken.beats:
         if beat.connection_id not in turned and beat.revision != revisions.get(beat.connection_id):
             moved |= Q(connection=beat.connection_id, revision__gt=revisions.get(beat.connection_id, 0))
-    rows = shown_to(request, taken).filter(moved, pk__in=ids)
-    found = list(rows.select_related("worst_error").only(*SHOWN_COLUMNS).fetch_mode(FETCH_RAISE))
+    columns = chosen_of(request.GET.get("columns", "").split(","))
+    rows = shown_to(request, taken).filter(moved, pk__in=ids).select_related("worst_error")
+    found = list(rows.only(*SHOWN_COLUMNS, *fields_of(columns)).fetch_mode(FETCH_RAISE))
     top = asked._cursor(request.GET.get("top", ""), [])
-    return common(request, taken, asked, ids, top) | {
-        "rows": rows_of(found, names_of(taken), stale),
+    return common(request, taken, asked, ids, top, columns) | {
+        "rows": rows_of(found, names_of(taken), stale, columns),
         "fresh": fresh(request, taken, asked, top) if top and asked.is_top else 0,
     }
 
