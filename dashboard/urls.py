@@ -16,6 +16,7 @@ from dashboard.views import (
     error_group,
     errors,
     health,
+    saved_views,
     sign_in,
     suggestions,
 )
@@ -27,6 +28,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("batches/", batches.batches, name="batches"),
     path("batches.<str:form>", batches_export.batches_export, name="batches-export"),
     path("batches/columns/", columns.columns, name="columns"),
+    path("batches/views/", saved_views.saved_views, name="saved-views"),
+    path("batches/views/add/", saved_views.add, name="saved-view-add"),
+    path("batches/views/<int:pk>/", saved_views.edit, name="saved-view"),
+    path("batches/views/<int:pk>/delete/", saved_views.delete, name="saved-view-delete"),
     path("batches/suggestions/", suggestions.batch_suggestions, name="batch-suggestions"),
     path("batches/<int:pk>/", batch.batch, name="batch"),
     path("batches/<int:pk>/cancel/", batch.cancel, name="batch-cancel"),

@@ -164,6 +164,30 @@
   show();
 })();
 
+// The filter of the moment: typing changes the address and neither the tabs nor the forms of the menus.
+(() => {
+  "use strict";
+
+  const KEPT = ["q", "status", "connection", "sort"];
+  const kept = (search) => {
+    const asked = new URLSearchParams(search);
+    return JSON.stringify(KEPT.map((name) => (asked.get(name) || "").trim()).map((value) => (value === "newest" ? "" : value)));
+  };
+  function mark() {
+    const now = kept(location.search);
+    for (const nav of document.querySelectorAll(".viewtabs, .views")) {
+      const links = [...nav.querySelectorAll("a:not(.viewtabs__edit)")];
+      const current = links.find((link) => kept(link.search) === now);
+      for (const link of links) {
+        if (link === current) link.setAttribute("aria-current", nav.matches(".views") ? "true" : "page");
+        else link.removeAttribute("aria-current");
+      }
+    }
+    for (const field of document.querySelectorAll(".menu input[name=back]")) field.value = location.search;
+  }
+  document.addEventListener("htmx:after:swap", mark);
+})();
+
 // A menu closes as people expect one to: by Escape, and by a click beside it.
 (() => {
   "use strict";

@@ -6,6 +6,7 @@ from dashboard.models.concern import Concern, Reason
 from dashboard.models.connection import Connection, Refusal, SyncRun
 from dashboard.models.error import BatchError, ErrorDay, ErrorGroup, FileKind, FileRead, RemoteFile, Result
 from dashboard.models.installation import Part, SignInLink
+from dashboard.models.saved_view import SavedView
 from dashboard.models.search import Facet
 from dashboard.models.user import User
 
@@ -28,6 +29,7 @@ __all__ = [
     "Refusal",
     "RemoteFile",
     "Result",
+    "SavedView",
     "SignInLink",
     "SyncRun",
     "Transition",

@@ -5,6 +5,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from django import template
+from django.http import QueryDict
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
@@ -82,6 +83,13 @@ def cells_of(batch: Batch, connection: str, chosen: tuple[str, ...]) -> SafeStri
         word = escape(str(column.label))
         cells.append(f'<td class="{css}" role="cell" data-word="{word}">{column.draw(batch)}</td>\n')
     return SafeString("".join(cells))  # safe: what a vendor wrote is escaped above
+
+
+@register.filter
+def as_filter(query: str) -> str:
+    """A query string as people would say it: `failed:>0 · status failed`."""
+    asked = QueryDict(query)
+    return " · ".join(value if name == "q" else f"{name} {value}" for name, value in asked.items() if value)
 
 
 @register.simple_tag

@@ -72,6 +72,9 @@ ONLY = {
     "requests_failed": (gettext_lazy("Only batches with failed requests."), gettext_lazy("None has failed requests.")),
     "requests_total": (gettext_lazy("Only batches that say how many requests."), gettext_lazy("None says how many.")),
 }
+# What an address may say; the second line is what polls add.
+READ = {"q", "status", "connection", "sort", "before", "after"}
+READ |= {"seen", "ids", "top", "drained", "columns"}
 TIMES = {"expires_at", "finished_at"}
 CURSOR = re.compile(r"(-?\d{1,19})\.(\d{1,18})")
 LARGEST = 2**63 - 1
@@ -126,9 +129,13 @@ class Asked:
         if sort not in SORTS:
             sort = "newest"
             notes.append(_("There is no such order, so the newest come first."))
-        known = connection.isdecimal() and len(connection) < 19
+        known = connection.isdecimal() and len(connection) < 19 and int(connection) in names
         if connection and not known:
             notes.append(_("There is no such connection, so all are shown."))
+        if strange := sorted(query.keys() - READ):
+            # A saved view, or a link, of another version.
+            said = ", ".join(name[:40] for name in strange[:5])
+            notes.append(_("The list knows no %(names)s, so it is left out.") % {"names": said})
         asked = cls(q, status, int(connection) if known else None, sort, query=meant)
         return replace(
             asked,

@@ -176,7 +176,7 @@ def test_the_page_costs_the_same_whatever_it_holds(
         crowd_made(prod, number)
         get(desk)
         pulse_room._latest = None
-        with django_assert_max_num_queries(8):
+        with django_assert_max_num_queries(9):
             page = get(desk)
         assert len(rows(page)) == min(50, 7 + number)
 
