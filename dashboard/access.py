@@ -16,14 +16,17 @@ CANCEL = "dashboard.cancel_batch"
 # What people sent to a model, and what it answered. Everything else is names, numbers and errors.
 READ_BODIES = "dashboard.read_bodies"
 CONNECT = "dashboard.change_connection"
+SHARE = "dashboard.share_view"
+EDIT_SHARED = "dashboard.change_savedview"  # what others share; one's own needs no right
 PEOPLE = "dashboard.change_user"
 
 # Each role has the rights of the one before it.
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": (SEE, "dashboard.view_connection"),
-    "operator": (CANCEL, READ_BODIES),
+    "operator": (CANCEL, READ_BODIES, SHARE),
     "admin": (
         CONNECT,
+        EDIT_SHARED,
         "dashboard.add_connection",
         "dashboard.delete_connection",
         PEOPLE,

@@ -178,7 +178,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "dashboard.views.shell.shell",
             ],
-            "builtins": [f"dashboard.templatetags.{name}" for name in ("batches", "errors", "times")],
+            "builtins": [f"dashboard.templatetags.{name}" for name in ("batches", "columns", "errors", "times")],
         },
     }
 ]

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard.access import CANCEL, CONNECT, SEE, rights_of, role_needed, role_of, somebody_is_admin
-from dashboard.models import Batch, Connection, User
+from dashboard.models import Batch, Connection, SavedView, User
 from dashboard.urls import urlpatterns
 from tests.batches_made import batch_made, counts
 from tests.cast import ClientOf
@@ -36,6 +36,12 @@ DOORS = {
     "overview": Door("vic"),
     "chart": Door("vic", more=("requests", "json")),
     "batches": Door("vic"),
+    "batches-export": Door("vic", more=("csv",)),
+    "columns": Door("vic", "post"),
+    "saved-views": Door("vic"),
+    "saved-view-add": Door("vic", "post"),
+    "saved-view": Door("mei", pk="view"),
+    "saved-view-delete": Door("mei", "post", "view"),
     "batch": Door("vic", pk="batch"),
     "batch-cancel": Door("ana", "post", "batch"),
     "attention": Door("vic"),
@@ -79,7 +85,14 @@ def rows(db: None) -> dict[str, int]:
     batch = batch_made(connection, "completed", **counts(3, 2, 1))
     errors_made(batch, {RATE: 1})
     removed = Connection.objects.create(name="removed", base_url="http://127.0.0.1:9/v1", retired_at=timezone.now())
-    return {"connection": connection.pk, "batch": batch.pk, "removed": removed.pk, "group": group_made(RATE).pk}
+    view = SavedView.objects.create(name="of somebody who is gone", shared=True)
+    return {
+        "view": view.pk,
+        "connection": connection.pk,
+        "batch": batch.pk,
+        "removed": removed.pk,
+        "group": group_made(RATE).pk,
+    }
 
 
 def address_of(name: str, rows: dict[str, int]) -> str:

@@ -7,6 +7,7 @@ from dashboard.models.connection import Connection, Refusal, SyncRun
 from dashboard.models.error import BatchError, ErrorDay, ErrorGroup, FileKind, FileRead, RemoteFile, Result
 from dashboard.models.flow import Finished, Flow, Lasted
 from dashboard.models.installation import Part, SignInLink
+from dashboard.models.saved_view import SavedView
 from dashboard.models.search import Facet
 from dashboard.models.user import User
 
@@ -32,6 +33,7 @@ __all__ = [
     "Refusal",
     "RemoteFile",
     "Result",
+    "SavedView",
     "SignInLink",
     "SyncRun",
     "Transition",

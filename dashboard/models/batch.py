@@ -193,6 +193,7 @@ class Batch(models.Model):
             models.Index(fields=["outcome", "-place", "connection"], name="list_of_outcome"),
             models.Index(fields=["-finished_at", "-id"], name="list_by_finish"),
             models.Index(fields=["-failing", "-id"], name="list_by_failed", condition=Q(failing__gt=0)),
+            models.Index(fields=["-requests_total", "-id"], name="list_by_total", condition=Q(requests_total__gt=0)),
             # cycle.py asks which batches to refresh in every cycle of every connection.
             models.Index(
                 fields=["connection", "refresh_until"],

@@ -1,10 +1,14 @@
 """People. A model of our own from the first migration, because Django cannot swap it in later."""
 
 from django.contrib.auth.models import AbstractUser
+from django.db import models
 
 
 class User(AbstractUser):
     """Somebody who signs in. What they may do comes from the groups viewer, operator and admin; see access.py."""
+
+    # Of the list, by name; None until somebody chooses. It comes with the person and costs no query of its own.
+    columns = models.JSONField(null=True, blank=True, editable=False)
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username

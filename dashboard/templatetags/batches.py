@@ -235,14 +235,16 @@ def row_of_list(row: Any) -> SafeString:
         )
     else:
         name = f'<a class="rowlink mid mono" href="{row.url}" title="{remote_id}">{mid(batch.remote_id)}</a>'
-    second, connection, owner = escape(visible(row.second)), escape(row.connection), escape(visible(batch.owner))
+    second = escape(visible(row.second))
+    select = escape(_("Select %(name)s") % {"name": batch.name or batch.remote_id})
     return SafeString(  # safe: what a vendor wrote is escaped above
         f'<tr id="row-{batch.pk}" role="row"{' class="is-stale"' if row.stale else ""}>\n'
+        f'<td class="c-check" role="cell"><input type="checkbox" name="batch" value="{batch.pk}" form="selection" '
+        f'data-id="{remote_id}" aria-label="{select}" autocomplete="off"></td>\n'
         f'<td class="c-status" role="cell">{status(batch)}{note}</td>\n'
         f'<td class="c-name" role="cell"><span class="nm">{name}</span>'
         f'<span class="l2{" err" if row.is_error else ""}" title="{second}"><bdi>{second}</bdi></span></td>\n'
-        f'<td class="c-conn" role="cell"><span class="l1" title="{connection}">{connection}</span>'
-        f'<span class="l2" title="{owner}">{owner}</span></td>\n'
+        f"{row.chosen}"
         f'<td class="c-bar" role="cell">{bar(batch, stale=row.stale) if row.has_bar else ""}</td>\n'
         f'<td class="c-req num" role="cell">{done(batch, row.has_bar)}</td>\n'
         f'<td class="c-fail num" role="cell" data-word="{escape(_("failed"))}">{failures(batch)}</td>\n'

@@ -12,6 +12,7 @@ from dashboard.insight.retry import NEVER_RAN
 from dashboard.models import Act, Batch, Connection, Reason
 from dashboard.models.batch import Outcome, Status
 from dashboard.templatetags.batches import number, short_endpoint
+from dashboard.templatetags.columns import USUAL, cells_of
 from dashboard.templatetags.times import clock_words
 from dashboard.views.concern_line import Note, notes_of
 
@@ -57,7 +58,7 @@ BARLESS = {Outcome.NO_REQUESTS, Outcome.FAILED_VALIDATION}
 class Row:
     batch: Batch
     url: str
-    connection: str
+    chosen: str  # the cells of the columns that somebody chose, as markup
     stale: bool
     note: str
     note_state: str
@@ -74,12 +75,14 @@ class Row:
         return in_words(self.batch)
 
 
-def rows_of(batches: list[Batch], names: dict[int, str], stale: dict[int, datetime | None]) -> list[Row]:
-    """`names` are those of the connections that are kept."""
+def rows_of(
+    batches: list[Batch], names: dict[int, str], stale: dict[int, datetime | None], columns: tuple[str, ...] = USUAL
+) -> list[Row]:
+    """`names` are those of the connections that are kept, `columns` are shown besides those that every row has."""
     names = names | give_removed(batches, names)
     acts, concerns = acts_of(batches), notes_of(batches)
     base = reverse("batches")  # a batch stands below the list; resolving fifty addresses takes a while
-    return [row_of(base, batch, names, stale, acts.get(batch.pk), concerns.get(batch.pk)) for batch in batches]
+    return [row_of(base, batch, names, stale, acts.get(batch.pk), concerns.get(batch.pk), columns) for batch in batches]
 
 
 def give_removed(batches: list[Batch], names: dict[int, str]) -> dict[int, str]:
@@ -116,6 +119,7 @@ def row_of(
     stale: dict[int, datetime | None],
     act: Act | None,
     concern: Note | None,
+    columns: tuple[str, ...],
 ) -> Row:
     is_stale = batch.connection_id in stale and is_running(batch)
     note, note_state = "", ""
@@ -137,7 +141,7 @@ def row_of(
     return Row(
         batch=batch,
         url=f"{base}{batch.pk}/",
-        connection=names.get(batch.connection_id, ""),
+        chosen=cells_of(batch, names.get(batch.connection_id, ""), columns),
         stale=is_stale or bool(unseen_since(batch)),
         note=note,
         note_state=note_state,

@@ -21,7 +21,8 @@ from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch, BatchError, ErrorDay, ErrorGroup
 from dashboard.views.batch_errors import copied, samples_of
-from dashboard.views.batches import EPOCH, is_htmx
+from dashboard.views.batch_list import EPOCH
+from dashboard.views.batches import is_htmx
 from dashboard.views.error_sums import kept
 
 PAGE = 50

@@ -6,17 +6,20 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from dashboard.access import CANCEL, CONNECT, ROLE_NAMES, role_of
+from dashboard.access import CANCEL, CONNECT, ROLE_NAMES, SHARE, role_of
 from dashboard.insight.causes import cause_of
 from dashboard.insight.pulse import Beat, Pulse, is_silent
 from dashboard.insight.ticks import ticks
 from dashboard.middleware import pulse_of
-from dashboard.models import Connection, Part
+from dashboard.models import Connection, Part, SavedView
+from dashboard.models.saved_view import kept_of
 from dashboard.templatetags.batches import number
 from dashboard.templatetags.times import clock_words
 from dashboard.views.concern_line import needs_of
@@ -89,6 +92,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         return context
     taken = pulse_of(request)
     role = role_of(user)
+    # Asked for by what draws them, which no answer to a poll does.
+    tabs = SimpleLazyObject(lambda: tabs_of(request))
     signs = signs_of(taken)
     return context | {
         "pulse": taken,
@@ -96,6 +101,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "role": ROLE_NAMES.get(role, ""),
         "can_cancel": user.has_perm(CANCEL),
         "can_connect": user.has_perm(CONNECT),
+        "can_share": user.has_perm(SHARE) and not settings.READ_ONLY,
+        "saved_views": tabs,
         "nav_counts": {
             "batches": taken.count(),
             "attention": needs_of(user, taken.token).of(),
@@ -105,6 +112,33 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "signs_left": max(0, len(signs) - BEATS_SHOWN),
         "strips": strips_of(taken),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A saved view, above the list and in the side."""
+
+    name: str
+    url: str
+    is_own: bool
+    is_current: bool
+
+
+def tabs_of(request: HttpRequest) -> list[Tab]:
+    """One's own, then the team's, each by name. The list marks the one whose filter it shows."""
+    base = reverse("batches")
+    here = kept_of(request.GET.dict()) if request.path == base else None
+    found = SavedView.objects.visible_to(request.user).order_by("name", "pk")
+    tabs = [
+        Tab(
+            name=view.name,
+            url=f"{base}?{view.query}" if view.query else base,
+            is_own=view.owner_id == request.user.pk,
+            is_current=bool(view.query) and view.query == here,
+        )
+        for view in found.only("name", "query", "owner")
+    ]
+    return sorted(tabs, key=lambda tab: not tab.is_own)
 
 
 def signs_of(taken: Pulse) -> list[Sign]:

@@ -1,4 +1,4 @@
-"""Rows as a file that streams: CSV for spreadsheets, JSON lines for programs."""
+"""Rows as a file that streams: CSV for spreadsheets, JSON for programs, as lines or as one array."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ from typing import Any
 from django.http import Http404, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
-TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
+TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8", "json": "application/json"}
 # A spreadsheet runs what begins with one of these; the full-width ones count as much, and what cannot be seen before
 # them does not.
 _RUN = "=+\\-@＝＋－＠|%"
@@ -31,7 +31,7 @@ def streamed(columns: Sequence[str], rows: Iterable[Sequence[Any]], form: str, n
     """An attachment of that name. Nothing is held in memory but a row."""
     if form not in TYPES:
         raise Http404
-    lines = csv_lines(columns, rows) if form == "csv" else json_lines(columns, rows)
+    lines = LINES[form](columns, rows)
     response = StreamingHttpResponse((line.encode(errors="replace") for line in lines), content_type=TYPES[form])
     response["Content-Disposition"] = content_disposition_header(True, f"{name}.{form}") or "attachment"
     return response
@@ -49,13 +49,25 @@ def json_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterato
         yield json.dumps(dict(zip(columns, map(plain, row), strict=True)), ensure_ascii=False) + "\n"
 
 
+def json_array(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """What is called .json is one value that any program reads, and still comes row by row."""
+    before = "[\n"
+    for line in json_lines(columns, rows):
+        yield f"{before}{line.rstrip()}"
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+LINES = {"csv": csv_lines, "jsonl": json_lines, "json": json_array}
+
+
 def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
 def cell(value: Any) -> Any:
     """A text that a spreadsheet would run as a formula gets a quotation mark before it, and shows as it is."""
-    value = plain(value)
+    value = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else plain(value)
     if not isinstance(value, str):
         return "" if value is None else value
     value = INSIDE.sub(r"\1'", value.replace("\0", ""))

@@ -59,7 +59,7 @@ def addresses() -> dict[str, str]:
     from django.db import connection as database
 
     from dashboard.models import Batch, Connection
-    from dashboard.views.batches import Cursor
+    from dashboard.views.batch_list import Cursor
 
     with database.cursor() as cursor:
         cursor.execute(

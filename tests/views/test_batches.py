@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 from dashboard import tasks
 from dashboard.insight import pulse as pulse_room
 from dashboard.models import Act, Batch, Connection, Part, User
-from dashboard.views.batches import SORTS
+from dashboard.views.batch_list import SORTS
 from tests.batches_made import batch_made, connection_made, counts, crowd_made, everything_made, syncs_made
 from tests.cast import ClientOf
 from tests.errors_made import RATE, errors_made
@@ -176,7 +176,7 @@ def test_the_page_costs_the_same_whatever_it_holds(
         crowd_made(prod, number)
         get(desk)
         pulse_room._latest = None
-        with django_assert_max_num_queries(8):
+        with django_assert_max_num_queries(9):
             page = get(desk)
         assert len(rows(page)) == min(50, 7 + number)
 
@@ -260,6 +260,29 @@ def test_sorting_by_failed_puts_the_most_first(desk: Client) -> None:
     assert rows(get(desk, "/batches/?sort=failed"))[:2] == [made["all_failed"].pk, made["overdue"].pk]
 
 
+def test_each_order_shows_what_it_promises_and_leads_back(desk: Client) -> None:
+    everything_made()
+    links = {"newest": "c-name", "total": "c-bar", "failed": "c-fail", "finish": "c-fin"}
+    for sort, order in SORTS.items():
+        answer = desk.get(f"/batches/?sort={sort}")
+        page, shown = answer.content.decode(), [row.batch for row in answer.context["rows"]]
+        keys = [(getattr(batch, order.column), batch.pk) for batch in shown]
+        assert keys
+        assert keys == sorted(keys, reverse=not order.up), sort
+        assert f'<option value="{"" if sort == "newest" else sort}" selected>' in page
+        if order.column == "expires_at":
+            assert all(batch.is_open and not batch.gone_at for batch in shown)
+            assert " aria-sort" not in page, "its column is not shown"
+            continue
+        css = next(css for name, css in links.items() if SORTS[name].column == order.column)
+        way = "ascending" if order.up else "descending"
+        head = re.search(rf'<th class="{css}[^>]* aria-sort="{way}"><a href="([^"]*)"', page)
+        assert head, sort
+        assert page.count(" aria-sort") == 1
+        other = parse_qs(urlsplit(unescape(head[1])).query).get("sort", ["newest"])
+        assert other == [order.other]
+
+
 # --- Paging -----------------------------------------------------------------------------------------------------------
 
 
@@ -274,23 +297,38 @@ def walk(client: Client, address: str, rel: str) -> Iterator[list[int]]:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seconds=st.lists(st.integers(0, 3), min_size=1, max_size=17), sort=st.sampled_from(sorted(SORTS)))
+@given(
+    seconds=st.lists(st.integers(0, 3), min_size=1, max_size=17),
+    sort=st.sampled_from(sorted(SORTS)),
+    q=st.sampled_from(["", "total:>0", "nightly"]),
+    sorted_at_once=st.sampled_from([3, 2000]),
+)
 def test_paging_neither_loses_nor_repeats_rows_that_share_a_second(
-    desk: Client, prod: Connection, monkeypatch: pytest.MonkeyPatch, seconds: list[int], sort: str
+    desk: Client,
+    prod: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: list[int],
+    sort: str,
+    q: str,
+    sorted_at_once: int,
 ) -> None:
-    monkeypatch.setattr("dashboard.views.batches.PAGE", 4)
+    monkeypatch.setattr("dashboard.views.batch_list.PAGE", 4)
+    monkeypatch.setattr("dashboard.views.batch_list.SORTED", sorted_at_once)
     Batch.objects.all().delete()
     start = timezone.now() - timedelta(days=1)
     for second in seconds:
         at = start + timedelta(seconds=second)
-        batch_made(prod, "completed", created_at=at, finished_at=at, **counts(9, 5, second + 1))
-    key = SORTS[sort]
-    keys = sorted(Batch.objects.values_list(key, "pk"), reverse=True)
+        status = "in_progress" if SORTS[sort].column == "expires_at" else "completed"
+        given = {"created_at": at, "finished_at": at, "expires_at": at, **counts(9 + second, 5, second + 1)}
+        batch_made(prod, status, name="nightly", **given)
+    keys = sorted(Batch.objects.values_list(SORTS[sort].column, "pk"), reverse=not SORTS[sort].up)
     expected = [pk for _key, pk in keys]
-    pages = list(walk(desk, f"/batches/?sort={sort}", "next"))
+    pages = list(walk(desk, f"/batches/?sort={sort}&q={q}", "next"))
     assert [pk for page in pages for pk in page] == expected
-    if len(pages) > 1:
-        last = f"/batches/?sort={sort}"
+    # Of too many to sort at once the list is looked through, and the way back leads to the top.
+    is_looked_through = q and SORTS[sort].column != "place" and len(expected) > sorted_at_once
+    if len(pages) > 1 and not is_looked_through:
+        last = f"/batches/?sort={sort}&q={q}"
         for _ in range(len(pages) - 1):
             link = re.search(r'rel="next" href="([^"]*)"', get(desk, last))
             assert link
