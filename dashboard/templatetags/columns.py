@@ -89,7 +89,7 @@ def cells_of(batch: Batch, connection: str, chosen: tuple[str, ...]) -> SafeStri
 def as_filter(query: str) -> str:
     """A query string as people would say it: `failed:>0 · status failed`."""
     asked = QueryDict(query)
-    return " · ".join(value if name == "q" else f"{name} {value}" for name, value in asked.items() if value)
+    return " · ".join(str(value) if name == "q" else f"{name} {value}" for name, value in asked.items() if value)
 
 
 @register.simple_tag
@@ -108,7 +108,7 @@ def head(css: str, label: str, asked: Any, sort: str) -> SafeString:
 @register.simple_tag
 def chosen_heads(chosen: tuple[str, ...], asked: Any) -> SafeString:
     """The heads of the chosen columns."""
-    heads = []
+    heads: list[str] = []
     for slug in chosen:
         column = COLUMNS[slug]
         label = str(column.label)

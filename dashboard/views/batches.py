@@ -32,7 +32,7 @@ def batches(request: HttpRequest) -> HttpResponse:
     seen, ids = request.GET.get("seen"), ids_in(request.GET)
     if is_htmx(request) and seen and ids:
         return render(request, "batches/_changed.html", changed(request, taken, asked, seen, ids))
-    columns = chosen_of(request.user.columns)
+    columns = chosen_of(getattr(request.user, "columns", None))
     page = page_of(request, taken, asked, columns=SHOWN_COLUMNS + fields_of(columns))
     context = listed(request, taken, asked, page, columns)
     return render(request, "batches/_refreshed.html" if is_htmx(request) else "batches/batches.html", context)

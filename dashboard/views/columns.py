@@ -14,7 +14,7 @@ def columns(request: HttpRequest) -> HttpResponse:
     """Nothing of anybody else's changes, so that viewers may, and so may everybody where only looking is allowed."""
     chosen = [slug for slug in COLUMNS if slug in request.POST.getlist("column")]
     kept = None if "usual" in request.POST else chosen
-    User.objects.filter(pk=request.user.pk).update(columns=kept)
+    User.objects.filter(username=request.user.get_username()).update(columns=kept)
     return redirect(list_at(request.POST.get("back", "")))
 
 

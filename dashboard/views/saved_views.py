@@ -37,7 +37,8 @@ class SavedViewForm(Form):
         error_messages = {"name": {"required": gettext_lazy("A view needs a name.")}}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
         self.fields["name"].widget.attrs["autocomplete"] = "off"
 
     def clean_name(self) -> str:

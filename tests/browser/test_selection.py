@@ -44,7 +44,7 @@ def test_ticks_survive_polls_refreshes_and_new_rows(opened: Opened, ana: User) -
     poll(page)
     expect(page.locator(f"#row-{running.pk} .c-req")).to_contain_text("1,300")
     assert set(ticked(page)) == {running.pk, done.pk}
-    batch_made(running.connection, name="brand-new", created_at=timezone.now(), **counts(10, 1))
+    batch_made(running.connection, "in_progress", name="brand-new", created_at=timezone.now(), **counts(10, 1))
     moved(running)
     page.keyboard.press("r")
     expect(page.locator("tbody tr").first).to_contain_text("brand-new")
