@@ -10,7 +10,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.models import Batch
-from dashboard.templatetags.batches import clock, duration, icon, number, short_endpoint
+from dashboard.templatetags.batches import icon, number, short_endpoint
+from dashboard.templatetags.times import clock, duration
 
 register = template.Library()
 

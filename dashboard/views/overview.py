@@ -30,8 +30,8 @@ from dashboard.models import Batch, Concern
 from dashboard.models.batch import BatchQuerySet, Outcome
 from dashboard.models.flow import DAY, QUARTER, quarter_of
 from dashboard.views.attention import COLUMNS as CONCERN_COLUMNS
-from dashboard.views.batch_row import SHOWN_COLUMNS, Row, rows_of
 from dashboard.views.batch_list import shown_to
+from dashboard.views.batch_row import SHOWN_COLUMNS, Row, rows_of
 from dashboard.views.batches import names_of
 from dashboard.views.concern_line import Line, needs_of
 from dashboard.views.shell import stale_connections
