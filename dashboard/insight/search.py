@@ -83,7 +83,7 @@ def tally(query: Query, within: Q | None = None, *, most: int) -> tuple[Tally[st
         cursor.execute(f"SELECT outcome, count(*) FROM ({sql}) AS met GROUP BY outcome", params)  # noqa: S608
         counted.update(dict(cursor.fetchall()))
     is_all = counted.total() <= most and plan.end() is None
-    for match in _begun(plan, most + 1, ~_by_text(query)):
+    for match in _begun(plan, most + 1, ~plan.by_text):
         counted[match.outcome] += 1
     return counted, is_all and counted.total() <= most
 
@@ -195,6 +195,7 @@ class _Plan:
     rest: Q = field(default_factory=Q)  # what is held against the rows
     # Batches whose ids begin so are looked for apart, unless the text alone would find them.
     starts: list[str] = field(default_factory=list)
+    by_text: Q = field(default_factory=Q)  # those batches that the text would find
     whole: Q = field(default_factory=Q)
 
     def candidates(self, limit: int | None) -> tuple[str, list[Any]]:
@@ -281,6 +282,8 @@ def _plan_of(query: Query, within: Q, outcomes: tuple[str, ...], below: int | No
             if not texts:
                 return None
             plan.text.append(f"({' OR '.join(texts)})")
+            plan.by_text &= _by_text(clause)
+            plan.starts += [start for term in clause for start in _id_starts(term)]
             if any(term.field for term in clause):
                 plan.rest &= held  # facets may be shared, and a text may stand elsewhere in the row
         elif not is_sqlite and (told := _told(clause)) is not None:
@@ -288,8 +291,6 @@ def _plan_of(query: Query, within: Q, outcomes: tuple[str, ...], below: int | No
             plan.rest &= held
         else:
             plan.rest &= held
-        if is_sqlite:
-            plan.starts += [start for term in clause if not term.is_not for start in _id_starts(term)]
     if plan.text:
         plan.rest &= plan.inner & within
     else:
@@ -360,22 +361,16 @@ def _phrase(text: str) -> str:
     return f'"{text.replace('"', '""')}"'
 
 
-def _by_text(query: Query) -> Q:
-    """The clauses that an id may hold for, as the text alone would."""
-    found = Q()
-    for clause in query.clauses:
-        if not any(term.field in {"", "id"} for term in clause):
-            continue
-        either = Q()
-        for term in clause:
-            if term.is_not:
-                either |= ~_condition(term)
-            elif term.field == "id":
-                either |= Q(remote_id__iendswith=term.values[0])
+def _by_text(clause: Sequence[Term]) -> Q:
+    """What a clause holds for by the text alone, where its words or ids may also be the beginning of an id."""
+    either = Q()
+    for term in clause:
+        for value in term.values:
+            if term.field == "id":
+                either |= Q(remote_id__iendswith=value)
             else:
-                either |= _condition(term) if term.field else Q(search_text__icontains=_text_of(term.values[0]))
-        found &= either
-    return found
+                either |= _holds(term, value) if term.field else Q(search_text__icontains=_text_of(value))
+    return either
 
 
 def _id_starts(term: Term) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection as database
 from django.db.models import Q
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dashboard.insight import search
@@ -115,6 +115,7 @@ def some() -> tuple[list[Batch], dict[int, str]]:
     return list(Batch.objects.order_by("-place")), names
 
 
+@example(text="nightly batch_77 OR -nightly", page=70, looked=1000, few=1000)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=queries(), page=st.integers(3, 70), looked=st.sampled_from([9, 1000]), few=st.sampled_from([5, 1000]))
 def test_a_query_finds_what_reading_every_row_would(
