@@ -297,7 +297,7 @@ STALLED_CANCELLING = env.number("DASHBOARD_STALLED_CANCELLING", 15, 1, 10080, "m
 WINDOW_LEFT = env.number("DASHBOARD_WINDOW_LEFT", 10, 1, 100, "per cent")
 FAILED_SHARE = env.number("DASHBOARD_FAILED_SHARE", 10, 1, 100, "per cent")
 CONCERN_DAYS = env.number("DASHBOARD_CONCERN_DAYS", 3, 1, 365, "days")
-RESULTS_EXPIRE_DAYS = env.number("DASHBOARD_RESULTS_EXPIRE_DAYS", 3, 1, 365, "days")
+RESULTS_EXPIRE_DAYS = env.number("DASHBOARD_RESULTS_EXPIRE_DAYS", 3, 0, 365, "days")
 # Of error and output files: how long after the end of its batch each request's result is kept. Groups stay.
 RESULT_DAYS = env.number("DASHBOARD_RESULT_DAYS", 30, 1, 3650, "days")
 

@@ -121,5 +121,5 @@ def test_an_early_end_of_aimock_leaves_nothing_and_says_so(
     batch = follow(connect(aimock), aimock.make(questions(3), headers={"X-AIMock-Batch-Outcome": how}).id)
     assert (batch.status, batch.requests_completed) == (how, 0)
     assert "0 of 3 requests completed" in page(batch)
-    assert "3 are neither completed nor failed." in page(batch)
+    assert "3 did not complete." in page(batch)
     assert "There is none." in files_page(desk, batch)

@@ -50,7 +50,7 @@ def test_a_failure_is_followed_from_the_list_to_the_line_of_the_input_file(
     group = window.locator(".groups .g")
     expect(group).to_have_count(1)
     first = count - failing + 1
-    expect(group.locator(".samples")).to_contain_text(f"input line {first}", timeout=PATIENCE)
+    expect(group.locator("ul.samples")).to_contain_text(f"input line {first}", timeout=PATIENCE)
     shot(f"errors-{state}-batch")
     group.locator(".what > a").click()
     expect(window).to_have_url(re.compile(r"/errors/\d+/$"))

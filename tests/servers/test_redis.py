@@ -72,7 +72,7 @@ def ending() -> Iterator[ExitStack]:
 
 
 def lists(world: World) -> list[str]:
-    return [call.path for call in world.requests if call.method == "GET"]
+    return [call.path for call in world.requests if call.method == "GET" and call.path.startswith("/v1/batches?")]
 
 
 def test_a_due_connection_is_synced_by_the_tick(

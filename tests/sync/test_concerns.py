@@ -553,7 +553,7 @@ def test_imported_results_that_are_about_to_expire_are_left_to_the_tick(prod: Co
     assert reasons() == {Reason.RESULTS_EXPIRE}
 
 
-@pytest.mark.skipif("database.vendor != 'sqlite'")
+@pytest.mark.sqlite
 def test_the_ticks_queries_walk_indexes(prod: Connection) -> None:
     stale_batches()
     with CaptureQueriesContext(database) as taken:
