@@ -36,6 +36,20 @@ def test_what_was_typed_is_saved_and_its_tab_is_marked_while_it_is_shown(opened:
     assert SavedView.objects.get().query == "q=failed%3A%3E0"
 
 
+def test_the_order_is_chosen_without_a_head_and_a_selection_survives_it(opened: Opened, ana: User) -> None:
+    made = everything_made()
+    page = opened(ana, "/batches/", width=390)
+    box = page.locator(f"#row-{made['overdue'].pk} .c-check input")
+    box.check()
+    page.locator("#sort").select_option("deadline")
+    expect(page).to_have_url(re.compile(r"\?sort=deadline$"))
+    expect(page.locator("tbody tr").first).to_have_id(f"row-{made['overdue'].pk}")
+    expect(box).to_be_checked()
+    page.locator("#sort").select_option("Newest first")
+    expect(page).to_have_url(re.compile(r"/batches/$"))
+    expect(page.locator(".bulk__count")).to_have_text("1 selected ")
+
+
 def test_a_menu_closes_by_escape_and_by_a_click_beside_it(opened: Opened, ana: User) -> None:
     everything_made()
     page = opened(ana, "/batches/")
