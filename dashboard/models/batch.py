@@ -242,12 +242,16 @@ class Transition(models.Model):
 class Reading(models.Model):
     """The counts of a batch at one moment; written when one changed. Charts, rates and estimates read these."""
 
-    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="readings")
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="readings", db_index=False)
     asked_at = models.DateTimeField()
     status = models.CharField(max_length=16)
     total = models.PositiveBigIntegerField(null=True)
     completed = models.PositiveBigIntegerField(null=True)
     failed = models.PositiveBigIntegerField(null=True)
+
+    class Meta:
+        # The latest of each of twenty batches, of which one may have thousands.
+        indexes = [models.Index(fields=["batch", "-id"], name="latest_readings")]
 
     def __str__(self) -> str:
         return f"{self.completed}+{self.failed} of {self.total}"
