@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import floor, log10
 from typing import Protocol
 
 from django.utils.translation import gettext as _
@@ -196,10 +197,10 @@ def in_sentences(progress: Progress, clock: Clock, span: Span) -> list[tuple[str
     """Pairs of a kind ("" or "risk") and a sentence: the rate, the estimate, or why there is none."""
     said: list[tuple[str, str]] = []
     if progress.is_frozen:
-        said.append(("", _("As of %(time)s, the last good sync:") % {"time": clock(progress.as_of)}))
+        said.append(("", _("As of %(time)s, the last good sync.") % {"time": clock(progress.as_of)}))
     said += _rate_said(progress, clock, span)
-    if progress.is_overdue:
-        said.append(("risk", _("Overdue; the vendor has not called it expired.")))
+    if progress.is_overdue and progress.deadline:
+        said.append(("risk", _("Overdue since %(time)s.") % {"time": clock(progress.deadline)}))
     elif progress.is_at_risk and progress.deadline and progress.likely:
         late = span(progress.likely - progress.deadline)
         said.append(("risk", _("At risk: likely done %(late)s after the deadline.") % {"late": late}))
@@ -217,7 +218,7 @@ def _rate_said(progress: Progress, clock: Clock, span: Span) -> list[tuple[str, 
         return [("", _("No change since %(time)s, so no estimate.") % {"time": clock(progress.quiet_since)})]
     if progress.rates is None:
         return [("", _("Too early to estimate."))]
-    said = [("", _("About %(rate)s an hour.") % {"rate": count(round(progress.rates[1]))})]
+    said = [("", _("About %(rate)s an hour.") % {"rate": count(rounded(progress.rates[1]))})]
     if progress.left is None:
         said.append(("", _("No estimate: the total is not known.")))
     elif estimate := estimate_said(progress, clock):
@@ -225,6 +226,11 @@ def _rate_said(progress: Progress, clock: Clock, span: Span) -> list[tuple[str, 
     else:
         said.append(("", _("No estimate: at this rate it would take more than a year.")))
     return said
+
+
+def rounded(rate: float) -> int:
+    """To two digits: more would promise what nobody knows."""
+    return round(rate) if rate < 100 else int(round(rate, 1 - floor(log10(rate))))
 
 
 def estimate_said(progress: Progress, clock: Clock) -> str:
