@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
 from dashboard.insight.causes import cause_of_act, told
 from dashboard.insight.outcome import is_running, sentences, unseen_since
-from dashboard.insight.timeline import timeline
+from dashboard.insight.timeline import absent, timeline
 from dashboard.middleware import PULSE, client_address, polled, pulse_of
 from dashboard.models import Act, Batch, User
 from dashboard.models.batch import Outcome, Status
@@ -161,6 +161,7 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
             "is_drained": stale or bool(unseen_since(found)),
             "synced_at": found.connection.synced_at or found.asked_at,
             "steps": timeline(found, now, set(found.transitions.values_list("new_status", flat=True))),
+            "absent": ", ".join(absent(found)),
             "scale": scale_of(found, now),
             "left": left(found),
             "window": between(found.created_at, found.expires_at),

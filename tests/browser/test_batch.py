@@ -25,7 +25,7 @@ def prod() -> Connection:
 def watched(prod: Connection) -> Batch:
     """Six hours under way, with an hour in which nothing was synced."""
     now = timezone.now()
-    batch = batch_made(prod, created_at=now - 6 * HOUR, name="eval-judge", **counts(600, 350, 10))
+    batch = batch_made(prod, "in_progress", created_at=now - 6 * HOUR, name="eval-judge", **counts(600, 350, 10))
     Reading.objects.all().delete()
     for n in range(36):
         at = now - 6 * HOUR + n * HOUR / 6
@@ -94,7 +94,7 @@ def test_no_state_breaks_a_rule_of_axe_or_scrolls_sideways(
     ended = batch_made(
         prod, "completed", metadata=evil, tokens_input=9_000, tokens_output=100, payload=b"x" * 300_000, **counts(9, 9)
     )
-    late = batch_made(prod, created_at=now - 30 * HOUR, is_overdue=True, **counts(600, 10))
+    late = batch_made(prod, "in_progress", created_at=now - 30 * HOUR, is_overdue=True, **counts(600, 10))
     for batch in (watched, ended, late):
         page = opened(ana, f"/batches/{batch.pk}/", width=width, theme=theme)
         for summary in page.locator("#batch summary").all():

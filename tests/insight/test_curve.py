@@ -150,7 +150,7 @@ def test_runs_that_were_thrown_away_are_no_gap(prod: Connection) -> None:
 
 def test_a_course_of_thousands_of_readings_is_thinned_in_the_database(prod: Connection) -> None:
     now = timezone.now()
-    batch = batch_made(prod, created_at=now - 6 * HOUR, **counts(9_000, 6_000))
+    batch = batch_made(prod, "in_progress", created_at=now - 6 * HOUR, **counts(9_000, 6_000))
     Reading.objects.all().delete()
     Reading.objects.bulk_create(
         Reading(batch=batch, asked_at=now - 6 * HOUR + n * timedelta(seconds=5), total=9_000, completed=n, failed=0)
@@ -166,7 +166,7 @@ def test_stale_data_ends_the_line_where_it_was_last_seen(prod: Connection) -> No
     now = timezone.now()
     prod.synced_at = now - HOUR
     prod.save()
-    batch = batch_made(prod, created_at=now - 6 * HOUR, **counts(100, 40))
+    batch = batch_made(prod, "in_progress", created_at=now - 6 * HOUR, **counts(100, 40))
     Reading.objects.create(batch=batch, asked_at=now - 5 * HOUR, total=100, completed=40)
     course = course_of(Batch.objects.get(pk=batch.pk), now, clock_words, stale=True)
     fresh = course_of(Batch.objects.get(pk=batch.pk), now, clock_words)
