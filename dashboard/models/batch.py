@@ -167,6 +167,7 @@ class Batch(models.Model):
             models.Index(fields=["-place", "outcome", "connection"], name="list_newest"),
             models.Index(fields=["connection", "-place", "outcome"], name="list_of_connection"),
             models.Index(fields=["outcome", "-place", "connection"], name="list_of_outcome"),
+            models.Index(fields=["input_file_id", "-place"], name="list_of_input"),
             models.Index(fields=["-finished_at", "-id"], name="list_by_finish"),
             models.Index(fields=["-requests_failed", "-id"], name="list_by_failed", condition=Q(requests_failed__gt=0)),
             # cycle.py asks which batches to refresh in every cycle of every connection.

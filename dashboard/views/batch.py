@@ -12,7 +12,6 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
@@ -29,6 +28,7 @@ from dashboard.sync import acts
 from dashboard.templatetags.batches import clock_words, left, now_of, percent
 from dashboard.views.batch_activity import EVENTS_SHOWN, events
 from dashboard.views.batch_errors import errors_context, has_moved, is_changing, is_watched, may_read_bodies, seen_token
+from dashboard.views.batch_like import like, tags_of
 from dashboard.views.batch_progress import progress_context
 from dashboard.views.batch_row import STOPPING, has_bar, requested
 from dashboard.views.batches import is_htmx
@@ -180,7 +180,8 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
                 if name
             ],
             "has_tokens": has_tokens(found),
-            "tags": [(key, value, search_for(value)) for key, value in sorted(found.metadata.items())],
+            "tags": tags_of(found),
+            "siblings": like(request, found),
             "errors": [error for error in found.errors if isinstance(error, dict)][:ERRORS_SHOWN],
             "errors_left": max(0, len(found.errors) - ERRORS_SHOWN),
             "raw": raw[:RAW_SHOWN],
@@ -248,12 +249,6 @@ def scale_of(found: Batch, now: datetime) -> Scale | None:
     # Near an end the text would run into that of the end.
     anchor = "start" if share < MARGIN else "end" if share > 1 - MARGIN else "middle"
     return Scale(percent(100 * share), anchor, word, time)
-
-
-def search_for(value: Any) -> str:
-    """The list of everything with this metadata value."""
-    text = str(value).replace('"', " ")
-    return f"{reverse('batches')}?{urlencode({'q': f'"{text}"' if ' ' in text else text})}"
 
 
 def pretty(payload: bytes) -> str:

@@ -4,10 +4,12 @@ import re
 from datetime import timedelta
 from html import unescape
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
 from dashboard.models import Act, Batch, Connection, Transition, User
@@ -203,11 +205,59 @@ def test_missing_times_are_no_reason_to_fail(desk: Client, prod: Connection) -> 
 
 
 def test_metadata_leads_to_the_list_of_its_like(desk: Client, prod: Connection) -> None:
-    batch = batch_made(prod, metadata={"team": "search-quality", "note": "two words"})
-    page = get(desk, f"/batches/{batch.pk}/")
-    assert "?q=search-quality" in page
-    assert "?q=%22two+words%22" in page
-    assert f'id="row-{batch.pk}"' in get(desk, "/batches/?q=%22two+words%22")
+    metadata = {"team": "search-quality", "cost centre": "two words"}
+    batch, other = batch_made(prod, metadata=metadata), batch_made(prod, metadata={"team": "ads"})
+    page = get(desk, f"/batches/{batch.pk}/").split('class="meta"')[1].split("</ul>")[0]
+    links = [unescape(link) for link in re.findall(r'<a href="([^"]*)"', page)]
+    assert [parse_qs(urlsplit(link).query)["q"] for link in links] == [
+        ['meta."cost centre":"two words"'],
+        ['meta."team":"search-quality"'],
+    ]
+    for link in links:
+        found = get(desk, link)
+        assert f'id="row-{batch.pk}"' in found
+        assert f'id="row-{other.pk}"' not in found
+
+
+def test_metadata_that_cannot_be_asked_for_is_plain_text_and_can_be_copied(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod, metadata={"say": 'a "b"', "star": "sea*", "": "x", "long": "y" * 512})
+    page = get(desk, f"/batches/{batch.pk}/").split('class="meta"')[1].split("</ul>")[0]
+    assert "<a " not in page
+    assert page.count("kv--plain") == 4
+    assert 'data-copy-text="a &quot;b&quot;"' in page
+
+
+def test_a_few_of_its_like_stand_with_their_outcome_and_the_way_to_all(
+    desk: Client, prod: Connection, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    team = {"team": "search", "run": "7"}
+    batch = batch_made(prod, metadata=team, model="o4-x", input_file_id="file-1", name="this one")
+    at = timezone.now() - timedelta(hours=9)
+    common: dict[str, Any] = {"metadata": {"team": "search"}, "model": ""}
+    same = [
+        batch_made(
+            prod, "completed", name=f"same {n}", created_at=at + timedelta(minutes=n), **common, **counts(9, 9 - n)
+        )
+        for n in range(5)
+    ]
+    twin = batch_made(prod, "expired", name="twin", input_file_id="file-1", model="")
+    with django_assert_max_num_queries(45):
+        page = get(desk, f"/batches/{batch.pk}/")
+    like = page.split('class="like"')[1].split("<hr")[0]
+    assert like.index("same input file") < like.index("same 4")
+    assert f'href="/batches/{twin.pk}/"' in like
+    assert "Expired" in like
+    assert [f'href="/batches/{one.pk}/"' in like for one in same] == [False, False, True, True, True]
+    assert "Partial, 5 of 9" in like
+    assert "this one" not in like
+    assert "same model" not in like, "there is no other of it"
+    (all_six,) = (unescape(link) for link in re.findall(r'href="([^"]*team[^"]*)"', like))
+    assert "all 6" in like
+    assert get(desk, all_six).count('id="row-') == 6
+
+
+def test_a_batch_without_its_like_has_no_such_part(desk: Client, prod: Connection) -> None:
+    assert 'class="like"' not in get(desk, f"/batches/{batch_made(prod, metadata={'team': 'a'}).pk}/")
 
 
 def test_hostile_words_are_never_markup(desk: Client, prod: Connection) -> None:
