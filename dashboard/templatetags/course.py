@@ -1,8 +1,10 @@
-"""A batch's course over time, drawn by hand: a page that asks every few seconds has forty moments of it."""
+"""What a batch's page alone needs: money, and its course drawn by hand, because each poll has dozens of moments of it."""
 
+from decimal import Decimal
 from html import escape
 
 from django import template
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
@@ -59,3 +61,14 @@ def course_rows(curve: Curve) -> SafeString:
             cells = f'<td colspan="3">{unseen}</td>'
         rows.append(f'<tr><th scope="row">{escape(clock_words(moment.at))}</th>{cells}</tr>\n')
     return SafeString("".join(rows))  # safe: numbers and words of ours, escaped
+
+
+@register.filter
+def money(dollars: Decimal) -> str:
+    """$1,204.30, $0.081; what is not nothing is never $0."""
+    if not dollars:
+        return "$0"
+    if dollars < Decimal("0.0001"):
+        return f"< ${number_format(Decimal('0.0001'))}"
+    places = 2 if dollars >= 1 else 1 - dollars.adjusted()
+    return f"${number_format(round(dollars, places), decimal_pos=places, force_grouping=True)}"

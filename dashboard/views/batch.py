@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
 from dashboard.insight.causes import cause_of_act, told
+from dashboard.insight.cost import cost_of
 from dashboard.insight.outcome import is_running, sentences, unseen_since
 from dashboard.insight.timeline import absent, timeline
 from dashboard.middleware import PULSE, client_address, polled, pulse_of
@@ -180,6 +181,7 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
                 if name
             ],
             "has_tokens": has_tokens(found),
+            "cost": cost_of(found),
             "tags": tags_of(found),
             "siblings": like(request, found),
             "errors": [error for error in found.errors if isinstance(error, dict)][:ERRORS_SHOWN],

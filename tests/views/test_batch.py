@@ -54,7 +54,7 @@ def poll_of(page: str, batch: Batch) -> str:
         ("running", ["1,192 of 1,500 requests processed.", "12 failed.", "308"]),
         ("partial", ["97 of 100 requests completed.", "3 failed."]),
         ("lost", ["4,981 of 5,000 requests completed.", "7 failed.", "12 are neither completed nor failed."]),
-        ("succeeded", ["All 800 requests completed.", "1,204,331", "400,000 cached"]),
+        ("succeeded", ["All 800 requests completed.", "1,204,331", "400,000", "88,190", "1,200"]),
         ("all_failed", ["None of 800 requests completed", "model_not_found"]),
         ("invalid", ["did not pass validation", "212", "invalid_json_line"]),
         ("expired", ["812 of 1,000 requests completed and are usable."]),
@@ -163,11 +163,31 @@ def test_what_did_not_start_claims_no_counts(
         assert ('class="lost"' in page) is has_bar
 
 
+def usage(page: str) -> str:
+    return (
+        re.sub(r"<[^>]*>|\s+", " ", page.split('id="usage"')[1].split("</section>")[0]) if 'id="usage"' in page else ""
+    )
+
+
 def test_tokens_are_not_shown_before_there_are_any(desk: Client, prod: Connection) -> None:
     zeros = dict.fromkeys(["tokens_input", "tokens_output", "tokens_total"], 0)
-    assert "Tokens" not in get(desk, f"/batches/{batch_made(prod, 'validating', **zeros).pk}/")
+    assert not usage(get(desk, f"/batches/{batch_made(prod, 'validating', **zeros).pk}/"))
     some = batch_made(prod, "completed", tokens_input=12, tokens_output=0, tokens_total=12, **counts(1, 1))
-    assert "Tokens" in get(desk, f"/batches/{some.pk}/")
+    assert re.search(r"of it cached +not reported", usage(get(desk, f"/batches/{some.pk}/")))
+
+
+@pytest.mark.parametrize(
+    ("model", "base_url", "words"),
+    [
+        ("gpt-5-mini", "https://api.openai.com/v1", r"Cost +\$0\.081 +exact +List prices of .* not an invoice"),
+        ("gpt-5-mini", "http://127.0.0.1:9/v1", r"Cost +\$0\.081 +estimated +Priced as if it ran at OpenAI"),
+        ("nonsense-9", "https://api.openai.com/v1", r"Cost +unknown +There is no list price"),
+    ],
+)
+def test_a_cost_says_how_sure_it_is(desk: Client, model: str, base_url: str, words: str) -> None:
+    tokens = {"tokens_input": 1_000_000, "tokens_cached": 400_000, "tokens_output": 1_000, "tokens_reasoning": 300}
+    batch = batch_made(connection_made(base_url=base_url), "completed", model=model, **tokens, **counts(9, 9))
+    assert re.search(words, usage(get(desk, f"/batches/{batch.pk}/")))
 
 
 def test_skipped_steps_and_times_out_of_order_are_said(desk: Client, prod: Connection) -> None:
