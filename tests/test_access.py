@@ -36,6 +36,8 @@ DOORS = {
     "home": Door("vic"),
     "batches": Door("vic"),
     "batch": Door("vic", pk="batch"),
+    "batch-activity": Door("vic", pk="batch"),
+    "batch-raw": Door("vic", pk="batch"),
     "batch-cancel": Door("ana", "post", "batch"),
     "attention": Door("vic"),
     "batch-suggestions": Door("vic"),

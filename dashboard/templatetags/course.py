@@ -1,4 +1,4 @@
-"""What a batch's page alone needs: money, and its course drawn by hand, because each poll has dozens of moments of it."""
+"""What a batch's page alone needs: money, and its course drawn by hand, because a poll has dozens of moments of it."""
 
 from decimal import Decimal
 from html import escape

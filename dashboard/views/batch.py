@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import zip_longest
+from itertools import chain, pairwise
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.utils.http import urlencode
+from django.utils.http import content_disposition_header, urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -27,8 +27,16 @@ from dashboard.models import Act, Batch, User
 from dashboard.models.batch import Outcome, Status
 from dashboard.sync import acts
 from dashboard.templatetags.batches import clock_words, left, now_of, percent
-from dashboard.views.batch_activity import EVENTS_SHOWN, events
-from dashboard.views.batch_errors import errors_context, has_moved, is_changing, is_watched, may_read_bodies, seen_token
+from dashboard.views.batch_errors import (
+    errors_context,
+    has_moved,
+    is_changing,
+    is_watched,
+    may_read_bodies,
+    safe_name,
+    seen_token,
+)
+from dashboard.views.batch_events import events
 from dashboard.views.batch_like import like, tags_of
 from dashboard.views.batch_progress import progress_context
 from dashboard.views.batch_row import STOPPING, has_bar, requested
@@ -38,8 +46,9 @@ from dashboard.views.health import not_allowed
 from dashboard.views.shell import stale_connections
 
 OPEN_SECONDS, ENDED_SECONDS = 5, 60
-RAW_SHOWN = 200_000  # characters
+RAW_SHOWN = 40_000  # characters; a poll sends them again
 ERRORS_SHOWN = 100
+FEW = 8  # events
 # How far from the middle the text of the scale still fits when it is centred.
 MARGIN = 0.12
 PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
@@ -141,13 +150,13 @@ def ask(request: HttpRequest, found: Batch) -> dict[str, str]:
 
 def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
     taken, now = pulse_of(request), timezone.now()
-    history = list(Act.objects.filter(batch=found).order_by("-began_at")[:EVENTS_SHOWN])
+    history = list(Act.objects.filter(batch=found).order_by("-began_at")[:FEW])
     stale = is_stale(request, found)
     failing = errors_context(found)
     watched = is_watched(found, failing["reading"])
     is_live = watched and is_changing(found, failing["reading"])
     drained = found.connection_id if found.connection_id in stale_connections(taken) else ""
-    raw = pretty(bytes(found.payload))
+    raw = pretty(bytes(found.payload), RAW_SHOWN + 1)
     return (
         failing
         | progress_context(found, stale=stale)
@@ -187,8 +196,9 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
             "errors": [error for error in found.errors if isinstance(error, dict)][:ERRORS_SHOWN],
             "errors_left": max(0, len(found.errors) - ERRORS_SHOWN),
             "raw": raw[:RAW_SHOWN],
-            "raw_left": max(0, len(raw) - RAW_SHOWN),
-            "events": events(found, history),
+            "raw_is_cut": len(raw) > RAW_SHOWN,
+            "raw_size": len(found.payload),
+            "events": events(found, FEW),
             "waiting": waiting(found, history),
             "why_not": why_not(found, history),
             "is_running": is_running(found),
@@ -253,17 +263,20 @@ def scale_of(found: Batch, now: datetime) -> Scale | None:
     return Scale(percent(100 * share), anchor, word, time)
 
 
-def pretty(payload: bytes) -> str:
-    """The remote object exactly as it came, only indented: parsing would round numbers and drop doubled keys."""
+def pretty(payload: bytes, most: int) -> str:
+    """The remote object exactly as it came, only indented: parsing would round numbers and drop doubled keys.
+
+    Up to `most` characters of it, or a few more.
+    """
     text = payload.decode(errors="replace")
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        return text
+        return text[:most]
     out: list[str] = []
-    depth = 0
-    pieces = PIECE.findall(text)
-    for piece, after in zip_longest(pieces, pieces[1:], fillvalue=""):
+    depth = length = 0
+    pieces = (found[0] for found in PIECE.finditer(text))
+    for piece, after in pairwise(chain(pieces, [""])):
         if piece in OPENING:
             depth += 1
             out.append(piece if after == OPENING[piece] else f"{piece}\n{INDENT * depth}")
@@ -275,7 +288,19 @@ def pretty(payload: bytes) -> str:
             out.append(f",\n{INDENT * depth}")
         else:
             out.append(": " if piece == ":" else piece)
+        length += len(out[-1])
+        if length >= most:
+            break
     return "".join(out)
+
+
+@require_GET
+def raw(request: HttpRequest, pk: int) -> HttpResponse:
+    """The remote object byte by byte, as a file."""
+    found = find(request, pk)
+    response = HttpResponse(bytes(found.payload), content_type="application/json")
+    response["Content-Disposition"] = content_disposition_header(True, f"{safe_name(found)}.json") or "attachment"
+    return response
 
 
 # --- Cancelling -------------------------------------------------------------------------------------------------------

@@ -1,94 +1,36 @@
-"""What was seen of a batch and when, and who did what to it."""
+"""What was seen of a batch and done to it, in full."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
 
-from django.utils.translation import gettext as _
+from dashboard.insight.batch_files import files_of
+from dashboard.middleware import polled, pulse_of
+from dashboard.views.batch import find
+from dashboard.views.batch_errors import has_moved, live_context, tabs_context
+from dashboard.views.batch_events import events
+from dashboard.views.batches import is_htmx
 
-from dashboard.insight.causes import cause_of_act
-from dashboard.insight.outcome import lost_with_connection, state_of
-from dashboard.models import Act, Batch, Transition
-from dashboard.models.batch import Status
-
-EVENTS_SHOWN = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of "seen": a status that changed, or something that somebody did."""
-
-    at: datetime
-    state: str
-    words: str
-    more: str = ""
-    by_vendor: datetime | None = None
+MANY, ALL = 100, 5_000  # events, and with ?all
 
 
-def events(found: Batch, history: list[Act]) -> list[Event]:
-    """What was seen and what was done, newest first."""
-    seen = [
-        Event(
-            at=transition.noticed_at,
-            state=drawn_as(found, transition.new_status),
-            words=status_words(found, transition),
-            more=source_words(transition.source),
-            by_vendor=transition.at,
-        )
-        for transition in found.transitions.order_by("-pk")[:EVENTS_SHOWN]
-    ]
-    done = [
-        Event(
-            at=act.began_at,
-            state={"accepted": "cancelling", "refused": "failed"}.get(act.state, "stale"),
-            words=_("Cancel by %(who)s: %(how)s") % {"who": act.who, "how": how_it_ended(act)},
-            more=act.words,
-        )
-        for act in history
-    ]
-    lost = [Event(at=at, state="gone", words=str(words)) for at, words in out_of_sight(found)]
-    return sorted([*seen, *done, *lost], key=lambda event: event.at, reverse=True)[:EVENTS_SHOWN]
-
-
-def out_of_sight(found: Batch) -> list[tuple[datetime, str]]:
-    """When and why it could not be seen any more."""
-    when = [
-        (None if lost_with_connection(found) else found.gone_at, _("No longer visible with this key")),
-        (found.connection.retired_at, _("Its connection was removed")),
-    ]
-    return [(at, words) for at, words in when if at]
-
-
-def drawn_as(found: Batch, status: str) -> str:
-    """The status that a batch ended with is drawn as the batch is; "completed" alone says nothing of the outcome."""
-    if status == found.status and not found.is_open:
-        return state_of(found)
-    return "none" if status == Status.COMPLETED else status
-
-
-def status_words(found: Batch, transition: Transition) -> str:
-    new = str(Status(transition.new_status).label) if transition.new_status in Status else transition.new_status
-    if transition.new_status == Status.UNKNOWN and found.status == Status.UNKNOWN:
-        new = found.raw_status
-    if not transition.old_status:
-        return _("First seen as %(status)s") % {"status": new}
-    return new
-
-
-def source_words(source: str) -> str:
-    return {
-        Transition.Source.IMPORT: _("in the first import"),
-        Transition.Source.POLL: _("by a sync"),
-        Transition.Source.ACT: _("after a cancel"),
-    }.get(Transition.Source(source), source)
-
-
-def how_it_ended(act: Act) -> str:
-    match act.state:
-        case Act.State.ACCEPTED:
-            return _("accepted")
-        case Act.State.REFUSED:
-            return _("refused. %(cause)s") % {"cause": cause_of_act(act.error_kind or "refused")}
-        case Act.State.SENDING:
-            return _("being sent")
-        case _:
-            return _("no answer, looked at again by itself")
+@polled
+@require_GET
+def batch_activity(request: HttpRequest, pk: int) -> HttpResponse:
+    pulse_of(request)  # before the rows: what moves in between is asked for again
+    found = find(request, pk)
+    files = files_of(found)
+    is_all = "all" in request.GET
+    most = ALL if is_all else MANY
+    listed = events(found, most + 1)
+    context = {
+        "batch": found,
+        "page": "batch-activity",
+        "events": listed[:most],
+        "has_more": len(listed) > most,
+        "is_all": is_all,
+        "moved": has_moved(request, found, files),
+    }
+    context |= tabs_context(found)
+    context |= live_context(request, found, files, all="1" if is_all else "")
+    return render(request, f"batch_activity/{'_changed' if is_htmx(request) else 'batch_activity'}.html", context)

@@ -50,7 +50,7 @@ def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
     files = sum(bool(file_id) for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id))
     found = ngettext("%(count)s group", "%(count)s groups", groups) % {"count": number(groups)} if groups else ""
     return [
-        Tab("batch", reverse("batch", args=[batch.pk]), _("Errors"), found),
+        Tab("batch", reverse("batch", args=[batch.pk]), _("Overview"), found),
         Tab(
             "batch-requests",
             reverse("batch-requests", args=[batch.pk]),
@@ -58,6 +58,7 @@ def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
             number(failing or batch.requests_failed or None),
         ),
         Tab("batch-files", reverse("batch-files", args=[batch.pk]), _("Files"), number(files or None)),
+        Tab("batch-activity", reverse("batch-activity", args=[batch.pk]), _("Activity"), ""),
     ]
 
 

@@ -1,5 +1,6 @@
 """/batches/<pk>/ and its cancel: what the page of one batch promises."""
 
+import json
 import re
 from datetime import timedelta
 from html import unescape
@@ -294,13 +295,27 @@ def test_hostile_words_are_never_markup(desk: Client, prod: Connection) -> None:
 
 def test_the_raw_object_keeps_every_digit(desk: Client, prod: Connection) -> None:
     sent = b'{"n": 123456789012345678901234567890, "f": 1.10, "e": [], "s": "a \\"b\\": [1,2]", "l": [1, 2.50]}'
-    shown = pretty(sent)
+    shown = pretty(sent, 1_000)
     assert '"n": 123456789012345678901234567890,' in shown
     assert '"f": 1.10,' in shown
     assert '"e": [],' in shown
     assert '"s": "a \\"b\\": [1,2]",' in shown
     assert "    2.50\n  ]\n}" in shown
-    assert pretty(b"<html>") == "<html>"
+    assert pretty(b"<html>", 1_000) == "<html>"
+
+
+def test_a_large_raw_object_is_cut_and_can_be_had_whole(desk: Client, prod: Connection) -> None:
+    sent = json.dumps({"id": "x", "many": [{"n": n} for n in range(50_000)], "end": "<b>\u202e"}).encode()
+    batch = batch_made(prod, name="Nightly/eval", payload=sent)
+    answer = desk.get(f"/batches/{batch.pk}/")
+    page = answer.content.decode()
+    assert "Only its beginning is shown" in page
+    assert "Copy what is shown" in page
+    assert len(page) < 150_000
+    whole = desk.get(f"/batches/{batch.pk}/raw.json")
+    assert whole.content == sent
+    assert whole["Content-Disposition"] == 'attachment; filename="nightlyeval.json"'
+    assert "Only its beginning" not in get(desk, f"/batches/{batch_made(prod).pk}/")
 
 
 def test_what_was_seen_and_done_stands_newest_first(desk: Client, prod: Connection) -> None:
