@@ -20,7 +20,8 @@ WIDTH = 1000  # units of the part that stretches
 COLUMNS, LABELS = 72, 7
 # A plot up to the deadline is worth its room when so much of it is drawn.
 WORTH = 0.25
-NEAR = 0.09  # of the width: two texts on the axis that stand nearer run into each other
+NEAR, NEAR_ON_PHONES = 0.1, 0.28  # of the width: two texts on the axis that stand nearer run into each other
+LEAST = 0.02  # of the width; a dot at the end of a gap is no course
 MINUTES = (1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 720, 1440)
 SPANS = (10, 20, 30, 60, 120, 180, 240, 360, 480, 720, 960, 1440, 2160, 2880)
 DAY = 86_400
@@ -104,11 +105,13 @@ def curve(
     place = _Place(start, end, max(max(one.total, one.completed, one.failed) for one in samples))
     missing = _clipped([*([(start, samples[0].at)]), *gaps], start, end)
     missing = [gap for gap in missing if place.share(gap[1]) - place.share(gap[0]) > 0.004]
-    steps = place.step()
+    seen = _seen(missing, samples[0].at, until)
+    if sum(place.share(over) - place.share(begin) for begin, over in seen) < LEAST:
+        return None
     return Curve(
-        pieces=tuple(_piece(place, samples, *seen) for seen in _seen(missing, samples[0].at, until)),
+        pieces=tuple(_piece(place, samples, *span) for span in seen),
         gaps=tuple(_band(place, gap, clock) for gap in missing),
-        moments=tuple(_moments(place, samples, missing, until, steps, clock)),
+        moments=tuple(_moments(place, samples, missing, until, place.step(), clock)),
         y_ticks=y_ticks(place.top, "", HEIGHT, HEADROOM),
         x_ticks=_x_ticks(place, due),
         y_width=8 + 7 * len(count(place.top)),
@@ -278,6 +281,7 @@ def _x_ticks(place: _Place, due: datetime | None) -> tuple[Tick, ...]:
             local = timezone.localtime(at)
             is_day = not (local.hour or local.minute)
             words = date_format(local, "j M") if is_day else local.isoformat()[11:16]
-            ticks.append(Tick(per_cent(100 * share), words, is_optional=bool(len(ticks) % 2)))
+            is_tight = bool(due and abs(share - place.share(due)) < NEAR_ON_PHONES)
+            ticks.append(Tick(per_cent(100 * share), words, is_optional=is_tight or bool(len(ticks) % 2)))
         at += step
     return tuple(ticks)

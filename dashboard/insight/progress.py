@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import floor, log10
-from typing import Protocol
+from typing import NamedTuple
 
+from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 
 from dashboard.insight.outcome import OPEN, count, is_running
@@ -31,7 +32,7 @@ type Clock = Callable[[datetime], str]
 type Span = Callable[[timedelta], str]
 
 
-class Counted(Protocol):
+class Counts(NamedTuple):
     """The counts of a batch at one moment."""
 
     asked_at: datetime
@@ -68,17 +69,19 @@ class Progress:
 # --- Asking -----------------------------------------------------------------------------------------------------------
 
 
-def latest_readings(batches: Collection[int]) -> dict[int, list[Reading]]:
+def latest_readings(batches: Collection[int]) -> dict[int, list[Counts]]:
     """The last readings of each of a few dozen batches, oldest first, by one query at the cost of what it returns."""
     if not batches:
         return {}
-    one = "SELECT * FROM (SELECT * FROM dashboard_reading WHERE batch_id = %s ORDER BY id DESC LIMIT %s) AS own"
+    one = "SELECT id FROM (SELECT id FROM dashboard_reading WHERE batch_id = %s ORDER BY id DESC LIMIT %s) AS own"
     params = [param for pk in batches for param in (pk, LATEST)]
-    found: dict[int, list[Reading]] = {pk: [] for pk in batches}
-    for reading in Reading.objects.raw(" UNION ALL ".join([one] * len(batches)), params):
-        found[reading.batch_id].append(reading)
-    for readings in found.values():
-        readings.sort(key=lambda reading: (reading.asked_at, reading.pk))
+    rows = Reading.objects.filter(pk__in=RawSQL(" UNION ALL ".join([one] * len(batches)), params))  # noqa: S611 (no word of it is anybody's)
+    found: dict[int, list[Counts]] = {pk: [] for pk in batches}
+    # Tuples: thousands of rows as objects would take longer than all the rest.
+    for batch, at, total, completed, failed in rows.order_by("asked_at", "pk").values_list(
+        "batch_id", "asked_at", "total", "completed", "failed"
+    ):
+        found[batch].append(Counts(at, total, completed, failed))
     return found
 
 
@@ -105,7 +108,7 @@ def _counts_only_at_end(connection: int) -> bool:
 
 def progress_of(
     batch: Batch,
-    readings: Iterable[Counted],
+    readings: Iterable[Counts],
     now: datetime,
     *,
     stale: bool = False,
@@ -134,7 +137,7 @@ def progress_of(
     return _estimated(known, points, as_of)
 
 
-def _points(readings: Iterable[Counted]) -> list[tuple[datetime, int]]:
+def _points(readings: Iterable[Counts]) -> list[tuple[datetime, int]]:
     """When the number of processed requests was first seen to be so many; only what follows on the last fall of it."""
     points: list[tuple[datetime, int]] = []
     for reading in sorted(readings, key=lambda reading: reading.asked_at):

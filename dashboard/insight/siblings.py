@@ -11,6 +11,7 @@ from dashboard.models import Batch
 
 SHOWN = 3
 COUNTED = 100  # and no more: a model may have hundreds of thousands
+GROUPS = 4
 KEYS = 3  # of the metadata that are looked up, which bounds what a page asks
 
 
@@ -37,8 +38,10 @@ def siblings_of(batch: Batch, within: Q, *, telling: Sequence[str] = ()) -> list
         if not text:
             continue
         matches = find(Query(((term,),)), within, limit=COUNTED + 1).matches
-        if any(match.pk != batch.pk for match in matches):
-            found.append((term, text, [match.pk for match in matches]))
+        pks = [match.pk for match in matches]
+        # The same batches by another key are nothing new.
+        if set(pks) - {batch.pk} and pks not in [known for _term, _text, known in found]:
+            found.append((term, text, pks))
     wanted = {pk for _term, _text, pks in found for pk in _others(pks, batch)}
     rows = Batch.objects.defer("payload", "search_text", "errors").in_bulk(wanted) if wanted else {}
     groups = [
@@ -52,7 +55,7 @@ def siblings_of(batch: Batch, within: Q, *, telling: Sequence[str] = ()) -> list
         )
         for term, text, pks in found
     ]
-    return sorted(groups, key=lambda group: group.number)
+    return sorted(groups, key=lambda group: group.number)[:GROUPS]
 
 
 def _terms(batch: Batch, telling: Sequence[str]) -> list[Term]:

@@ -309,7 +309,7 @@ def body(request: HttpRequest, pk: int, kind: str, line: int) -> HttpResponseBas
     else:
         text = read.text
         # Megabytes are not indented: nobody sees more than the beginning of them.
-        text = pretty(text.encode(errors="replace")) if len(text) <= BODY_SHOWN else text
+        text = pretty(text.encode(errors="replace"), BODY_SHOWN + 1) if len(text) <= BODY_SHOWN else text
         context |= {"body": text[:BODY_SHOWN], "is_cut": read.is_cut or len(text) > BODY_SHOWN}
     return render(request, "batch_requests/request.html", context)
 

@@ -1,6 +1,5 @@
 """How fast a batch gets on and when it may be done: what is promised, whatever the vendor counts."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from dashboard.insight.progress import (
     LATEST,
+    Counts,
     Progress,
     counting_only_at_end,
     in_sentences,
@@ -24,12 +24,8 @@ NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-@dataclass
-class Counted:
-    asked_at: datetime
-    completed: int | None
-    failed: int | None = 0
-    total: int | None = 1000
+def counts_at(at: datetime, completed: int | None, failed: int | None = 0, total: int | None = 1000) -> Counts:
+    return Counts(at, total, completed, failed)
 
 
 def running(done: int = 500, total: int | None = 1000, **columns: object) -> Batch:
@@ -46,12 +42,12 @@ def running(done: int = 500, total: int | None = 1000, **columns: object) -> Bat
     return Batch(**(given | columns))
 
 
-def counted(*pairs: tuple[float, int]) -> list[Counted]:
+def counted(*pairs: tuple[float, int]) -> list[Counts]:
     """Minutes ago, and how many were completed."""
-    return [Counted(NOW - ago * MINUTE, done) for ago, done in pairs]
+    return [counts_at(NOW - ago * MINUTE, done) for ago, done in pairs]
 
 
-def known(batch: Batch, readings: list[Counted], **how: object) -> Progress:
+def known(batch: Batch, readings: list[Counts], **how: object) -> Progress:
     found = progress_of(batch, readings, NOW, **how)  # type: ignore[arg-type]
     assert found is not None
     return found
@@ -91,7 +87,7 @@ def test_the_range_is_that_of_the_middle_half() -> None:
     ],
     ids=["nothing", "one reading", "one increase", "not five minutes", "one increase after a fall"],
 )
-def test_there_is_no_estimate_too_early(readings: list[Counted]) -> None:
+def test_there_is_no_estimate_too_early(readings: list[Counts]) -> None:
     progress = known(running(), readings)
     assert progress.rates is None
     assert progress.likely is None
@@ -105,14 +101,14 @@ def test_nothing_reported_yet_is_said() -> None:
 
 
 def test_a_batch_that_stands_still_is_not_estimated() -> None:
-    moved = [Counted(reading.asked_at - 60 * MINUTE, reading.completed) for reading in STEADY]
+    moved = [counts_at(reading.asked_at - 60 * MINUTE, reading.completed) for reading in STEADY]
     progress = known(running(), moved)
     assert progress.likely is None
     assert said(progress).startswith("No change since ")
 
 
 def test_a_pause_as_long_as_those_before_changes_nothing() -> None:
-    moved = [Counted(reading.asked_at - 10 * MINUTE, reading.completed) for reading in STEADY]
+    moved = [counts_at(reading.asked_at - 10 * MINUTE, reading.completed) for reading in STEADY]
     assert known(running(), moved).rates == pytest.approx((600, 600, 600))
 
 
@@ -130,7 +126,7 @@ def test_the_deadline_at_risk_and_passed() -> None:
 
 def test_stale_data_freezes_the_estimate_and_says_so() -> None:
     synced_at = NOW - 10 * MINUTE
-    readings = [Counted(reading.asked_at - 10 * MINUTE, reading.completed) for reading in STEADY]
+    readings = [counts_at(reading.asked_at - 10 * MINUTE, reading.completed) for reading in STEADY]
     progress = known(running(), readings, stale=True, synced_at=synced_at)
     later = progress_of(running(), readings, NOW + timedelta(hours=5), stale=True, synced_at=synced_at)
     assert progress == later, "time alone moves nothing"
@@ -155,7 +151,7 @@ def test_a_date_beyond_all_calendars_is_not_given() -> None:
 
 moments = st.integers(0, 90_000).map(lambda seconds: NOW - timedelta(seconds=seconds / 10))
 some = st.one_of(st.none(), st.integers(-5, 2_000), st.integers(0, 2**63 - 1))
-hostile = st.lists(st.builds(Counted, moments, some, some, some), max_size=40)
+hostile = st.lists(st.builds(counts_at, moments, some, some, some), max_size=40)
 
 
 @given(
@@ -166,7 +162,7 @@ hostile = st.lists(st.builds(Counted, moments, some, some, some), max_size=40)
     stale=st.booleans(),
 )
 def test_no_readings_make_it_negative_wrong_or_certain_too_early(
-    readings: list[Counted], total: int | None, done: int, due: int | None, *, stale: bool
+    readings: list[Counts], total: int | None, done: int, due: int | None, *, stale: bool
 ) -> None:
     deadline = None if due is None else NOW + timedelta(seconds=due)
     progress = known(running(done, total, expires_at=deadline), readings, stale=stale, synced_at=NOW - 10 * MINUTE)

@@ -293,6 +293,22 @@ def test_hostile_words_are_never_markup(desk: Client, prod: Connection) -> None:
         assert "<img" not in page
 
 
+def test_words_that_turn_direction_turn_nothing_beside_them(desk: Client, prod: Connection) -> None:
+    evil = "model\u202e"
+    batch = batch_made(prod, name=evil, owner=evil, model=evil, endpoint=evil, metadata={evil: evil})
+    page = get(desk, f"/batches/{batch.pk}/")
+    title = page.split('class="title"')[1].split('class="bigbar"')[0]
+    assert title.count("<bdi>") == 4
+    assert "\u202e" not in re.sub(r'="[^"]*"|<bdi>[^<]*</bdi>', "", title)
+
+
+def test_what_never_ran_has_no_course_to_be_sorry_for(desk: Client, prod: Connection) -> None:
+    refused = batch_made(prod, "failed", in_progress_at=None)
+    assert 'id="progress"' not in get(desk, f"/batches/{refused.pk}/")
+    ended = batch_made(prod, "completed", **counts(9, 9))
+    assert "Its course is not known" in get(desk, f"/batches/{ended.pk}/")
+
+
 def test_the_raw_object_keeps_every_digit(desk: Client, prod: Connection) -> None:
     sent = b'{"n": 123456789012345678901234567890, "f": 1.10, "e": [], "s": "a \\"b\\": [1,2]", "l": [1, 2.50]}'
     shown = pretty(sent, 1_000)
