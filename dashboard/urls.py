@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, path
 from dashboard.views import (
     attention,
     batch,
+    batch_activity,
     batch_export,
     batch_files,
     batch_requests,
@@ -36,6 +37,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("batches/views/<int:pk>/delete/", saved_views.delete, name="saved-view-delete"),
     path("batches/suggestions/", suggestions.batch_suggestions, name="batch-suggestions"),
     path("batches/<int:pk>/", batch.batch, name="batch"),
+    path("batches/<int:pk>/activity/", batch_activity.batch_activity, name="batch-activity"),
+    path("batches/<int:pk>/raw.json", batch.raw, name="batch-raw"),
     path("batches/<int:pk>/cancel/", batch.cancel, name="batch-cancel"),
     path("batches/<int:pk>/errors.<str:form>", batch_export.errors, name="batch-errors-export"),
     path("batches/<int:pk>/requests/", batch_requests.batch_requests, name="batch-requests"),

@@ -280,10 +280,18 @@
     const columns = [...plot.querySelectorAll(".column")];
     const here = columns.findIndex((column) => column.classList.contains("is-on"));
     const next = columns[here < 0 ? (step > 0 ? 0 : columns.length - 1) : Math.max(0, Math.min(columns.length - 1, here + step))];
+    if (!next) return;
+    chosen = columns.indexOf(next);
     for (const column of columns) column.classList.toggle("is-on", column === next);
     say(next.getAttribute("aria-label"));
   });
+  let chosen = -1; // a poll draws the columns anew, and the one in hand stays in hand
+  document.addEventListener("htmx:after:swap", () => {
+    const plot = document.activeElement?.closest?.("[data-columns]");
+    if (plot && chosen >= 0) plot.querySelectorAll(".column")[chosen]?.classList.add("is-on");
+  });
   document.addEventListener("focusout", (event) => {
+    chosen = -1;
     for (const column of event.target.closest?.("[data-columns]")?.querySelectorAll(".is-on") ?? []) column.classList.remove("is-on");
   });
 

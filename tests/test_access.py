@@ -43,6 +43,8 @@ DOORS = {
     "saved-view": Door("mei", pk="view"),
     "saved-view-delete": Door("mei", "post", "view"),
     "batch": Door("vic", pk="batch"),
+    "batch-activity": Door("vic", pk="batch"),
+    "batch-raw": Door("vic", pk="batch"),
     "batch-cancel": Door("ana", "post", "batch"),
     "attention": Door("vic"),
     "batch-suggestions": Door("vic"),

@@ -162,7 +162,7 @@ def test_the_polled_pages_are_marked() -> None:
         for pattern in urlpatterns
         if isinstance(pattern, URLPattern) and getattr(pattern.callback, "polled", None)
     }
-    of_batch = {"batch", "batch-requests", "batch-files"}
+    of_batch = {"batch", "batch-requests", "batch-files", "batch-activity"}
     assert marked == of_batch | {"batches", "attention", "errors", "error-group", "connections"}
 
 

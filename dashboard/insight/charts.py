@@ -128,10 +128,10 @@ def boxes(shown: Sequence[Series], i: int, top: int) -> tuple[Box, ...]:
     return tuple(placed)
 
 
-def y_ticks(top: int, unit: str) -> tuple[Tick, ...]:
+def y_ticks(top: int, unit: str, height: int = HEIGHT, headroom: int = HEADROOM) -> tuple[Tick, ...]:
     parts = next(parts for parts in (4, 5, 2, 1) if top % parts == 0)
     return tuple(
-        Tick(f"{HEIGHT - (HEIGHT - HEADROOM) * part / parts:.1f}", f"{count(top * part // parts)}{unit}")
+        Tick(f"{height - (height - headroom) * part / parts:.1f}", f"{count(top * part // parts)}{unit}")
         for part in range(parts + 1)
     )
 

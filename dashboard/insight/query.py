@@ -29,7 +29,7 @@ STATUSES = tuple(status.value for status in Status)
 COUNTS = {"total": "requests_total", "completed": "requests_completed", "failed": "failing"}
 TIMES = {"created": "ordered_at", "finished": "finished_at", "deadline": "expires_at"}
 TEXTS = ("model", "endpoint", "owner", "name", "id")
-FIELDS = ("status", "outcome", "conn", *TEXTS, "meta.", *COUNTS, *TIMES, "window")
+FIELDS = ("status", "outcome", "conn", *TEXTS, "meta.", *COUNTS, *TIMES, "window", "input")
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -185,6 +185,16 @@ def _quoted(text: str) -> str:
     return f"“{text}”"
 
 
+def text_of(term: Term) -> str:
+    """What to type for a term of one text, in quotes; empty when it cannot be typed, as with a quote in it."""
+    (value,) = term.values
+    field = f'meta."{term.key}"' if term.field == "meta" else term.field
+    text = f'{field}:{term.op}"{value}"'
+    # A star at the end asks for more than the value, and blanks around it are cut: only reading it again tells.
+    is_same = query_of(text, {}) == Query(((term,),)) and not (term.field == "meta" and value.endswith("*"))
+    return text if is_same and "\0" not in text else ""
+
+
 # --- Fields -----------------------------------------------------------------------------------------------------------
 
 type Names = Mapping[int, str]
@@ -234,6 +244,12 @@ def _text(typed: Typed, values: list[str], _names: Names, _now: datetime) -> Ter
 def _window(typed: Typed, values: list[str], _names: Names, _now: datetime) -> Term:
     _no_comparing(typed)
     return Term("window", tuple(value.lower() for value in values))
+
+
+def _input(typed: Typed, values: list[str], _names: Names, _now: datetime) -> Term:
+    """The id of the input file, whole: those of two uploads are never nearly the same."""
+    _no_comparing(typed)
+    return Term("input", tuple(values))
 
 
 def _meta(typed: Typed, values: list[str], _names: Names, _now: datetime) -> Term:
@@ -323,6 +339,7 @@ _READERS: Mapping[str, _Reader] = {
     "outcome": _outcome,
     "conn": _connection,
     "window": _window,
+    "input": _input,
     "meta": _meta,
     **dict.fromkeys(TEXTS, _text),
     **dict.fromkeys(COUNTS, _count),

@@ -134,6 +134,8 @@ def _holds(term: Term, value: Any) -> Q:
             return Q(**{term.field: value})
         case "id":
             return _begins("remote_id", [value, f"batch_{value}"]) | Q(remote_id__iendswith=value)
+        case "input":
+            return Q(input_file_id=value)
         case "window":
             return Q(completion_window__iexact=value)
         case "meta":
@@ -299,7 +301,7 @@ def _plan_of(query: Query, within: Q, outcomes: tuple[str, ...], below: int | No
     return plan
 
 
-PLACED = {"conn", "outcome", "created"}  # by which lists are in order, one index or another
+PLACED = {"conn", "outcome", "created", "input"}  # by which lists are in order, one index or another
 
 
 def _placed(term: Term) -> Q:

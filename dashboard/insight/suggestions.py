@@ -38,6 +38,7 @@ FIELDS: tuple[tuple[str, Any], ...] = (
     ("total:", gettext_lazy("requests in all")),
     ("completed:", gettext_lazy("completed requests")),
     ("window:", gettext_lazy("completion window")),
+    ("input:", gettext_lazy("the id of the input file")),
 )
 SPANS = {"deadline": ("1h", "2h", "6h", "24h")}
 SPANS_BACK = ("1h", "24h", "7d", "30d", "today", "yesterday")

@@ -54,11 +54,7 @@ def timeline(batch: Batch, now: datetime, seen: Collection[str] = ()) -> list[St
     `seen` are the statuses that syncs met: a step among them was not skipped, whatever the vendor leaves out.
     """
     steps = [_step(batch, field, str(word), state) for field, word, state in WAY]
-    ends = [
-        _step(batch, field, str(word), state)
-        for field, word, state in ENDS
-        if getattr(batch, field) or END_OF.get(Status(batch.status)) == field
-    ]
+    ends = [_step(batch, field, str(word), state) for field, word, state in ENDS if _belongs(batch, field)]
     for step in ends:
         if step.state == "succeeded":
             step.state = state_of(batch) if not batch.is_open else step.state
@@ -73,7 +69,9 @@ def timeline(batch: Batch, now: datetime, seen: Collection[str] = ()) -> list[St
             step.said = _("not reported by the vendor") if skipped else ""
     for step in ends:
         if step.at is None:
-            step.kind, step.said = "skipped", _("time not reported by the vendor")
+            is_seen = step.state in seen or step.state == batch.status
+            step.kind = "untimed" if is_seen and step.state == "cancelling" else "skipped"
+            step.said = _("time not reported by the vendor")
     steps += ends
     _durations(steps, batch, now)
     if since := unseen_since(batch):
@@ -87,6 +85,19 @@ def timeline(batch: Batch, now: datetime, seen: Collection[str] = ()) -> list[St
     return steps
 
 
+def absent(batch: Batch) -> list[str]:
+    """What the others of the nine times are called: those that the vendor gave none for and that no step shows."""
+    names = [str(word) for field, word, _state in ENDS if not _belongs(batch, field)]
+    return names if batch.expires_at else [*names, _("Deadline")]
+
+
+def _belongs(batch: Batch, field: str) -> bool:
+    """Whether an end is a step of this batch: its time was given, or its status promises it."""
+    if getattr(batch, field) or END_OF.get(Status(batch.status)) == field:
+        return True
+    return field == "cancelling_at" and batch.status == Status.CANCELLED
+
+
 def _step(batch: Batch, field: str, word: str, state: str) -> Step:
     return Step(word, state, getattr(batch, field))
 
@@ -97,6 +108,8 @@ def _durations(steps: list[Step], batch: Batch, now: datetime) -> None:
         if step.at and after.at:
             if after.at >= step.at:
                 step.took = after.at - step.at
+                if step is steps[0] and after is steps[1]:
+                    step.said = _("until it began to run")
             else:
                 after.said = _("earlier than the step before it: shown as the vendor sent it")
     if timed and is_running(batch) and (at := timed[-1].at) and now >= at:

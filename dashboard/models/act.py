@@ -52,6 +52,10 @@ class AuditEntry(models.Model):
     actor = models.CharField(max_length=150)
     verb = models.CharField(max_length=64)
     target = models.CharField(max_length=600)
+    # Of an act on a batch. No constraint: what was written stays as it is when the batch is deleted.
+    batch = models.ForeignKey(
+        Batch, on_delete=models.DO_NOTHING, null=True, blank=True, related_name="+", db_constraint=False
+    )
     detail = models.TextField(default="", blank=True)
     address = models.CharField(max_length=64, default="", blank=True)
 

@@ -191,6 +191,7 @@ class Batch(models.Model):
             models.Index(fields=["-place", "outcome", "connection"], name="list_newest"),
             models.Index(fields=["connection", "-place", "outcome"], name="list_of_connection"),
             models.Index(fields=["outcome", "-place", "connection"], name="list_of_outcome"),
+            models.Index(fields=["input_file_id", "-place"], name="list_of_input"),
             models.Index(fields=["-finished_at", "-id"], name="list_by_finish"),
             models.Index(fields=["-failing", "-id"], name="list_by_failed", condition=Q(failing__gt=0)),
             models.Index(fields=["-requests_total", "-id"], name="list_by_total", condition=Q(requests_total__gt=0)),
@@ -294,12 +295,16 @@ class Transition(models.Model):
 class Reading(models.Model):
     """The counts of a batch at one moment; written when one changed. Charts, rates and estimates read these."""
 
-    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="readings")
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="readings", db_index=False)
     asked_at = models.DateTimeField()
     status = models.CharField(max_length=16)
     total = models.PositiveBigIntegerField(null=True)
     completed = models.PositiveBigIntegerField(null=True)
     failed = models.PositiveBigIntegerField(null=True)
+
+    class Meta:
+        # The latest of each of twenty batches, of which one may have thousands.
+        indexes = [models.Index(fields=["batch", "-id"], name="latest_readings")]
 
     def __str__(self) -> str:
         return f"{self.completed}+{self.failed} of {self.total}"

@@ -53,7 +53,11 @@ def cancel(batch: Batch, user: User, *, address: str = "") -> Act:
         act, ours = _begin(batch, user)
         if ours:
             AuditEntry.objects.create(
-                actor=act.who, verb="batch.cancel", target=f"{batch.connection}: {batch.remote_id}", address=address
+                actor=act.who,
+                verb="batch.cancel",
+                target=f"{batch.connection}: {batch.remote_id}",
+                batch=batch,
+                address=address,
             )
             _send(act, batch)
         return act

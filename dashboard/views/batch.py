@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import zip_longest
+from itertools import chain, pairwise
 from typing import Any
 
 from django.conf import settings
@@ -12,24 +12,35 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import urlencode
+from django.utils.http import content_disposition_header, urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
 from dashboard.dialects.scrub import scrub
 from dashboard.insight.causes import cause_of_act, told
-from dashboard.insight.outcome import is_running, lost_with_connection, sentences, state_of, unseen_since
-from dashboard.insight.timeline import timeline
+from dashboard.insight.cost import cost_of
+from dashboard.insight.outcome import is_running, sentences, unseen_since
+from dashboard.insight.timeline import absent, timeline
 from dashboard.middleware import PULSE, client_address, polled, pulse_of
-from dashboard.models import Act, Batch, Transition, User
+from dashboard.models import Act, Batch, User
 from dashboard.models.batch import Outcome, Status
 from dashboard.sync import acts
 from dashboard.templatetags.batches import left, now_of, percent
 from dashboard.templatetags.times import clock_words
-from dashboard.views.batch_errors import errors_context, has_moved, is_changing, is_watched, may_read_bodies, seen_token
+from dashboard.views.batch_errors import (
+    errors_context,
+    has_moved,
+    is_changing,
+    is_watched,
+    may_read_bodies,
+    safe_name,
+    seen_token,
+)
+from dashboard.views.batch_events import events
+from dashboard.views.batch_like import like, tags_of
+from dashboard.views.batch_progress import progress_context
 from dashboard.views.batch_row import STOPPING, has_bar, requested
 from dashboard.views.batches import is_htmx
 from dashboard.views.concern_line import lines_of
@@ -37,26 +48,15 @@ from dashboard.views.health import not_allowed
 from dashboard.views.shell import stale_connections
 
 OPEN_SECONDS, ENDED_SECONDS = 5, 60
-RAW_SHOWN = 200_000  # characters
+RAW_SHOWN = 40_000  # characters; a poll sends them again
 ERRORS_SHOWN = 100
-EVENTS_SHOWN = 100
+FEW = 8  # events
 # How far from the middle the text of the scale still fits when it is centred.
 MARGIN = 0.12
 PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 OPENING = {"{": "}", "[": "]"}
 CLOSING = frozenset(OPENING.values())
 INDENT = "  "
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of "seen": a status that changed, or something that somebody did."""
-
-    at: datetime
-    state: str
-    words: str
-    more: str = ""
-    by_vendor: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,60 +152,68 @@ def ask(request: HttpRequest, found: Batch) -> dict[str, str]:
 
 def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
     taken, now = pulse_of(request), timezone.now()
-    history = list(Act.objects.filter(batch=found).order_by("-began_at")[:EVENTS_SHOWN])
+    history = list(Act.objects.filter(batch=found).order_by("-began_at")[:FEW])
     stale = is_stale(request, found)
     failing = errors_context(found)
     watched = is_watched(found, failing["reading"])
     is_live = watched and is_changing(found, failing["reading"])
     drained = found.connection_id if found.connection_id in stale_connections(taken) else ""
-    raw = pretty(bytes(found.payload))
-    return failing | {
-        "batch": found,
-        "page": "batch",
-        "can_read": may_read_bodies(request),
-        "concerns": lines_of(found.concerns.filter(closed_at=None)),
-        "as_of": clock_words(found.connection.synced_at) if stale and found.connection.synced_at else "",
-        "sentences": sentences(found),
-        "stale": stale,
-        "is_drained": stale or bool(unseen_since(found)),
-        "synced_at": found.connection.synced_at or found.asked_at,
-        "steps": timeline(found, now, set(found.transitions.values_list("new_status", flat=True))),
-        "scale": scale_of(found, now),
-        "left": left(found),
-        "window": between(found.created_at, found.expires_at),
-        "took": between(found.created_at, found.finished_at),
-        "remains": between(now, found.expires_at) if is_running(found) else None,
-        "bar_label": bar_label(found),
-        "has_bar": has_bar(found),
-        "uncounted": uncounted(found),
-        "file_ids": [
-            (word, name)
-            for word, name in (
-                (_("Input file"), found.input_file_id),
-                (_("Output file"), found.output_file_id),
-                (_("Error file"), found.error_file_id),
-            )
-            if name
-        ],
-        "has_tokens": has_tokens(found),
-        "tags": [(key, value, search_for(value)) for key, value in sorted(found.metadata.items())],
-        "errors": [
-            error | {"message": scrub(str(error.get("message") or ""), limit=2_000)}
-            for error in found.errors[:ERRORS_SHOWN]
-            if isinstance(error, dict)
-        ],
-        "errors_left": max(0, len(found.errors) - ERRORS_SHOWN),
-        "raw": raw[:RAW_SHOWN],
-        "raw_left": max(0, len(raw) - RAW_SHOWN),
-        "events": events(found, history),
-        "waiting": waiting(found, history),
-        "why_not": why_not(found, history),
-        "is_running": is_running(found),
-        "is_watched": watched,
-        "is_live": is_live,
-        "poll_seconds": OPEN_SECONDS if is_live else ENDED_SECONDS,
-        "poll_url": "?" + urlencode({"seen": seen_token(taken.token, failing["reading"]), "drained": drained}),
-    }
+    raw = pretty(bytes(found.payload), RAW_SHOWN + 1)
+    return (
+        failing
+        | progress_context(found, stale=stale)
+        | {
+            "batch": found,
+            "page": "batch",
+            "can_read": may_read_bodies(request),
+            "concerns": lines_of(found.concerns.filter(closed_at=None)),
+            "as_of": clock_words(found.connection.synced_at) if stale and found.connection.synced_at else "",
+            "sentences": sentences(found),
+            "stale": stale,
+            "is_drained": stale or bool(unseen_since(found)),
+            "synced_at": found.connection.synced_at or found.asked_at,
+            "steps": timeline(found, now, set(found.transitions.values_list("new_status", flat=True))),
+            "absent": ", ".join(absent(found)),
+            "scale": scale_of(found, now),
+            "left": left(found),
+            "window": between(found.created_at, found.expires_at),
+            "took": between(found.created_at, found.finished_at),
+            "remains": between(now, found.expires_at) if is_running(found) else None,
+            "bar_label": bar_label(found),
+            "has_bar": has_bar(found),
+            "uncounted": uncounted(found),
+            "file_ids": [
+                (word, name)
+                for word, name in (
+                    (_("Input file"), found.input_file_id),
+                    (_("Output file"), found.output_file_id),
+                    (_("Error file"), found.error_file_id),
+                )
+                if name
+            ],
+            "has_tokens": has_tokens(found),
+            "cost": cost_of(found),
+            "tags": tags_of(found),
+            "siblings": like(request, found),
+            "errors": [
+                error | {"message": scrub(str(error.get("message") or ""), limit=2_000)}
+                for error in found.errors[:ERRORS_SHOWN]
+                if isinstance(error, dict)
+            ],
+            "errors_left": max(0, len(found.errors) - ERRORS_SHOWN),
+            "raw": raw[:RAW_SHOWN],
+            "raw_is_cut": len(raw) > RAW_SHOWN,
+            "raw_size": len(found.payload),
+            "events": events(found, FEW),
+            "waiting": waiting(found, history),
+            "why_not": why_not(found, history),
+            "is_running": is_running(found),
+            "is_watched": watched,
+            "is_live": is_live,
+            "poll_seconds": OPEN_SECONDS if is_live else ENDED_SECONDS,
+            "poll_url": "?" + urlencode({"seen": seen_token(taken.token, failing["reading"]), "drained": drained}),
+        }
+    )
 
 
 def is_stale(request: HttpRequest, found: Batch) -> bool:
@@ -261,23 +269,20 @@ def scale_of(found: Batch, now: datetime) -> Scale | None:
     return Scale(percent(100 * share), anchor, word, time)
 
 
-def search_for(value: Any) -> str:
-    """The list of everything with this metadata value."""
-    text = str(value).replace('"', " ")
-    return f"{reverse('batches')}?{urlencode({'q': f'"{text}"' if ' ' in text else text})}"
+def pretty(payload: bytes, most: int) -> str:
+    """The remote object exactly as it came, only indented: parsing would round numbers and drop doubled keys.
 
-
-def pretty(payload: bytes) -> str:
-    """The remote object exactly as it came, only indented: parsing would round numbers and drop doubled keys."""
+    Up to `most` characters of it, or a few more.
+    """
     text = payload.decode(errors="replace")
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        return text
+        return text[:most]
     out: list[str] = []
-    depth = 0
-    pieces = PIECE.findall(text)
-    for piece, after in zip_longest(pieces, pieces[1:], fillvalue=""):
+    depth = length = 0
+    pieces = (found[0] for found in PIECE.finditer(text))
+    for piece, after in pairwise(chain(pieces, [""])):
         if piece in OPENING:
             depth += 1
             out.append(piece if after == OPENING[piece] else f"{piece}\n{INDENT * depth}")
@@ -289,77 +294,19 @@ def pretty(payload: bytes) -> str:
             out.append(f",\n{INDENT * depth}")
         else:
             out.append(": " if piece == ":" else piece)
+        length += len(out[-1])
+        if length >= most:
+            break
     return "".join(out)
 
 
-def events(found: Batch, history: list[Act]) -> list[Event]:
-    """What was seen and what was done, newest first."""
-    seen = [
-        Event(
-            at=transition.noticed_at,
-            state=drawn_as(found, transition.new_status),
-            words=status_words(found, transition),
-            more=source_words(transition.source),
-            by_vendor=transition.at,
-        )
-        for transition in found.transitions.order_by("-pk")[:EVENTS_SHOWN]
-    ]
-    done = [
-        Event(
-            at=act.began_at,
-            state={"accepted": "cancelling", "refused": "failed"}.get(act.state, "stale"),
-            words=_("Cancel by %(who)s: %(how)s") % {"who": act.who, "how": how_it_ended(act)},
-            more=act.words,
-        )
-        for act in history
-    ]
-    lost = [Event(at=at, state="gone", words=str(words)) for at, words in out_of_sight(found)]
-    return sorted([*seen, *done, *lost], key=lambda event: event.at, reverse=True)[:EVENTS_SHOWN]
-
-
-def out_of_sight(found: Batch) -> list[tuple[datetime, str]]:
-    """When and why it could not be seen any more."""
-    when = [
-        (None if lost_with_connection(found) else found.gone_at, _("No longer visible with this key")),
-        (found.connection.retired_at, _("Its connection was removed")),
-    ]
-    return [(at, words) for at, words in when if at]
-
-
-def drawn_as(found: Batch, status: str) -> str:
-    """The status that a batch ended with is drawn as the batch is; "completed" alone says nothing of the outcome."""
-    if status == found.status and not found.is_open:
-        return state_of(found)
-    return "none" if status == Status.COMPLETED else status
-
-
-def status_words(found: Batch, transition: Transition) -> str:
-    new = str(Status(transition.new_status).label) if transition.new_status in Status else transition.new_status
-    if transition.new_status == Status.UNKNOWN and found.status == Status.UNKNOWN:
-        new = found.raw_status
-    if not transition.old_status:
-        return _("First seen as %(status)s") % {"status": new}
-    return new
-
-
-def source_words(source: str) -> str:
-    return {
-        Transition.Source.IMPORT: _("in the first import"),
-        Transition.Source.POLL: _("by a sync"),
-        Transition.Source.ACT: _("after a cancel"),
-    }.get(Transition.Source(source), source)
-
-
-def how_it_ended(act: Act) -> str:
-    match act.state:
-        case Act.State.ACCEPTED:
-            return _("accepted")
-        case Act.State.REFUSED:
-            return _("refused. %(cause)s") % {"cause": cause_of_act(act.error_kind or "refused")}
-        case Act.State.SENDING:
-            return _("being sent")
-        case _:
-            return _("no answer, looked at again by itself")
+@require_GET
+def raw(request: HttpRequest, pk: int) -> HttpResponse:
+    """The remote object byte by byte, as a file."""
+    found = find(request, pk)
+    response = HttpResponse(bytes(found.payload), content_type="application/json")
+    response["Content-Disposition"] = content_disposition_header(True, f"{safe_name(found)}.json") or "attachment"
+    return response
 
 
 # --- Cancelling -------------------------------------------------------------------------------------------------------

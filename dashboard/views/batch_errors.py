@@ -16,11 +16,10 @@ from django.utils.translation import ngettext
 from dashboard.access import READ_BODIES
 from dashboard.insight.advice import Advice, advice_of
 from dashboard.insight.batch_files import BatchFile, files_of, reckon, state_in_words
-from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.insight.outcome import is_running, sentences
 from dashboard.insight.pulse import revisions_in
 from dashboard.middleware import pulse_of
-from dashboard.models import Batch, BatchError, ErrorGroup, FileKind, Reading
+from dashboard.models import Batch, BatchError, ErrorGroup, FileKind
 from dashboard.templatetags.batches import number
 from dashboard.templatetags.times import clock_words
 from dashboard.templatetags.visible import visible
@@ -28,7 +27,6 @@ from dashboard.views.shell import stale_connections
 
 GROUPS_SHOWN = 50
 SAMPLES_SHOWN = 3
-POINTS = 40
 OPEN_SECONDS, ENDED_SECONDS = 5, 60
 
 
@@ -58,7 +56,7 @@ def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
     files = sum(bool(file_id) for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id))
     found = ngettext("%(count)s group", "%(count)s groups", groups) % {"count": number(groups)} if groups else ""
     return [
-        Tab("batch", reverse("batch", args=[batch.pk]), _("Errors"), found),
+        Tab("batch", reverse("batch", args=[batch.pk]), _("Overview"), found),
         Tab(
             "batch-requests",
             reverse("batch-requests", args=[batch.pk]),
@@ -66,6 +64,7 @@ def tabs_of(batch: Batch, groups: int, failing: int) -> list[Tab]:
             number(failing or batch.failed or None),
         ),
         Tab("batch-files", reverse("batch-files", args=[batch.pk]), _("Files"), number(files or None)),
+        Tab("batch-activity", reverse("batch-activity", args=[batch.pk]), _("Activity"), ""),
     ]
 
 
@@ -78,7 +77,7 @@ def tabs_context(batch: Batch) -> dict[str, Any]:
 
 
 def errors_context(batch: Batch) -> dict[str, Any]:
-    """What the Errors tab shows, and the chart of the batch's progress below it."""
+    """What the batch came to in errors, and whether its counts add up."""
     files = files_of(batch)
     groups = groups_of(batch)
     failing = sum(group.requests for group in groups)
@@ -90,7 +89,6 @@ def errors_context(batch: Batch) -> dict[str, Any]:
         "reads": reads_of(batch, files),
         "reckoning": reckon(batch, files),
         "files": files,
-        "progress": progress_of(batch),
         "reading": progress_in(files),
     }
 
@@ -166,41 +164,6 @@ def reads_of(batch: Batch, files: dict[str, BatchFile]) -> list[tuple[BatchFile,
     if not files["error"].file_id and not batch.failed:
         wanted.remove(FileKind.ERROR.value)
     return [(files[kind], state_in_words(files[kind], batch, clock_words)) for kind in wanted]
-
-
-# --- How it went ------------------------------------------------------------------------------------------------------
-
-
-def progress_of(batch: Batch) -> Chart | None:
-    """Completed, failed and not yet run at a few dozen moments; at the end what is left is unaccounted for."""
-    readings = [r for r in Reading.objects.filter(batch=batch).order_by("asked_at") if r.total]
-    if len(readings) < 2:
-        return None
-    first, last = readings[0].asked_at, readings[-1].asked_at
-    step = max((last - first) / POINTS, timedelta(seconds=1))
-    moments = [first + step * i for i in range(1 + int((last - first) / step))]
-    if moments[-1] < last:
-        moments.append(last)
-    done, failed, rest, at = [], [], [], 0
-    for moment in moments:
-        while at + 1 < len(readings) and readings[at + 1].asked_at <= moment:
-            at += 1
-        reading = readings[at]
-        done.append(reading.completed or 0)
-        failed.append(reading.failed or 0)
-        rest.append(max(0, (reading.total or 0) - done[-1] - failed[-1]))
-    lost = [0] * len(rest)
-    if not batch.is_open and not batch.is_cut_short:
-        # Before the end what is left was simply not run yet.
-        lost[-1], rest[-1] = rest[-1], 0
-    layers = [
-        Series("done", _("completed"), done),
-        Series("fail", _("failed"), failed),
-        Series("rest", _("left"), rest),
-        Series("lost", _("unaccounted"), lost),
-    ]
-    top = max(reading.total or 0 for reading in readings)
-    return stacked([clock_words(moment) for moment in moments], layers, top=top)
 
 
 # --- What the tabs share ----------------------------------------------------------------------------------------------

@@ -74,6 +74,7 @@ def note(request: HttpRequest, verb: str, batch: Batch, detail: str) -> None:
         actor=str(request.user)[:150],
         verb=verb,
         target=f"{batch.connection}: {batch.remote_id}"[:600],
+        batch=batch,
         detail=detail,
         address=client_address(request),
     )

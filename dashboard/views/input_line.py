@@ -48,7 +48,7 @@ class FileLine:
     def with_text(self, read: bodies.Text) -> "FileLine":
         # Megabytes are not indented: nobody sees more than the beginning of them.
         whole = len(read.text) <= BODY_SHOWN
-        text = pretty(read.text.encode(errors="replace")) if whole else read.text
+        text = pretty(read.text.encode(errors="replace"), BODY_SHOWN + 1) if whole else read.text
         return replace(self, text=text[:BODY_SHOWN], is_cut=read.is_cut or len(text) > BODY_SHOWN)
 
     def refused(self, why: Busy | bodies.Unavailable | NoFile) -> "FileLine":

@@ -7,7 +7,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.insight.query import LARGEST, LONGEST, Query, Term, query_of, typed_in
+from dashboard.insight.query import LARGEST, LONGEST, Query, Term, query_of, text_of, typed_in
 
 NAMES = {1: "OpenAI / prod", 2: "Azure / eu", 3: "prod"}
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
@@ -54,6 +54,7 @@ def test_words_and_quotes() -> None:
         ("total:10..", Term("total", ((10, LARGEST),))),
         ("completed:7", Term("completed", ((7, 7),))),
         ("window:24H", Term("window", ("24h",))),
+        ("input:file-Kq81", Term("input", ("file-Kq81",))),
         ("created:>7d", Term("created", ((datetime(2026, 11, 15, 15, 0, tzinfo=UTC), None),))),
         ("created:7d", Term("created", ((datetime(2026, 11, 15, 15, 0, tzinfo=UTC), None),))),
         ("created:<2h", Term("created", ((None, datetime(2026, 11, 22, 13, 0, tzinfo=UTC)),))),
@@ -133,3 +134,40 @@ def test_whatever_is_typed_is_read_without_an_error(text: str) -> None:
         assert typed.text == text[typed.start : typed.end]
         at = typed.end
     assert text[at:].strip() == ""
+
+
+any_text = st.one_of(st.text(max_size=30), st.text('a "*\\:,-.=\n\0', max_size=8))
+
+
+@given(
+    st.one_of(
+        st.builds(lambda key, value: Term("meta", (value,), key=key), any_text, any_text),
+        st.builds(lambda value: Term("model", (value,), "="), any_text),
+        st.builds(lambda value: Term("input", (value,)), any_text),
+    )
+)
+def test_what_a_link_asks_is_what_it_says_or_there_is_no_link(term: Term) -> None:
+    text = text_of(term)
+    if text:
+        assert asked(text) == Query(((term,),))
+        assert "\0" not in text
+    elif all(part.strip() == part != "" for part in (term.values[0], term.key if term.field == "meta" else "-")):
+        assert set(term.values[0] + term.key) & {'"', "\0"} or term.values[0].endswith("*")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("team", "search", 'meta."team":"search"'),
+        ("cost centre", "a, b", 'meta."cost centre":"a, b"'),
+        ("team", 'say "hi"', ""),
+        ('a"b', "x", ""),
+        ("", "x", ""),
+        ("team", "", ""),
+        ("team", "sea*", ""),
+        ("team", " padded", ""),
+        ("team", "x" * LONGEST, ""),
+    ],
+)
+def test_metadata_is_quoted_or_cannot_be_asked(key: str, value: str, text: str) -> None:
+    assert text_of(Term("meta", (value,), key=key)) == text

@@ -49,6 +49,8 @@ def holds(text: str, batch: Batch, names: dict[int, str], now: datetime) -> bool
                 return "team" in batch.metadata and (
                     held.startswith(value[:-1]) if value.endswith("*") else held == value
                 )
+            case "input":
+                return batch.input_file_id.lower() == value
             case "failed":
                 return (batch.requests_failed or 0) > 0
             case "created":
@@ -77,7 +79,7 @@ TERMS = st.sampled_from(
         "nightly", "eval", "ad", "ab", "batch_77", "77aa", "zzzz", "status:completed", "outcome:partial,all_failed",
         "outcome:open", "conn:prod", "conn:eu", "model:gpt-4o", "model:=gpt-4o", "model:mini", "model:none-such",
         "endpoint:responses", "owner:ana", "name:nightly", "name:ad", "meta.team:search", "meta.team:sea*",
-        "meta.team:*", "failed:>0", "created:>3h",
+        "meta.team:*", "failed:>0", "created:>3h", "input:file-shared", "input:none",
     ]
 )  # fmt: skip
 MINUS = st.builds(lambda minus, term: "-" * minus + term, st.booleans(), TERMS)
@@ -108,6 +110,7 @@ def some() -> tuple[list[Batch], dict[int, str]]:
             name=NAMES[i * 3 % 4],
             owner=OWNERS[i % 3],
             metadata=metadata,
+            input_file_id="file-shared" if i % 9 == 4 else f"file-{i}",
             requests_total=total,
             requests_completed=completed,
             requests_failed=failed,

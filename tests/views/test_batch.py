@@ -1,13 +1,16 @@
 """/batches/<pk>/ and its cancel: what the page of one batch promises."""
 
+import json
 import re
 from datetime import timedelta
 from html import unescape
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
 from dashboard.models import Act, Batch, Connection, Transition, User
@@ -52,7 +55,7 @@ def poll_of(page: str, batch: Batch) -> str:
         ("running", ["1,192 of 1,500 requests processed.", "12 failed.", "308"]),
         ("partial", ["97 of 100 requests completed.", "3 failed."]),
         ("lost", ["4,981 of 5,000 requests completed.", "7 failed.", "12 are neither completed nor failed."]),
-        ("succeeded", ["All 800 requests completed.", "1,204,331", "400,000 cached"]),
+        ("succeeded", ["All 800 requests completed.", "1,204,331", "400,000", "88,190", "1,200"]),
         ("all_failed", ["None of 800 requests completed", "model_not_found"]),
         ("invalid", ["did not pass validation", "212", "invalid_json_line"]),
         ("expired", ["812 of 1,000 requests completed and are usable."]),
@@ -161,11 +164,31 @@ def test_what_did_not_start_claims_no_counts(
         assert ('class="lost"' in page) is has_bar
 
 
+def usage(page: str) -> str:
+    return (
+        re.sub(r"<[^>]*>|\s+", " ", page.split('id="usage"')[1].split("</section>")[0]) if 'id="usage"' in page else ""
+    )
+
+
 def test_tokens_are_not_shown_before_there_are_any(desk: Client, prod: Connection) -> None:
     zeros = dict.fromkeys(["tokens_input", "tokens_output", "tokens_total"], 0)
-    assert "Tokens" not in get(desk, f"/batches/{batch_made(prod, 'validating', **zeros).pk}/")
+    assert not usage(get(desk, f"/batches/{batch_made(prod, 'validating', **zeros).pk}/"))
     some = batch_made(prod, "completed", tokens_input=12, tokens_output=0, tokens_total=12, **counts(1, 1))
-    assert "Tokens" in get(desk, f"/batches/{some.pk}/")
+    assert re.search(r"of it cached +not reported", usage(get(desk, f"/batches/{some.pk}/")))
+
+
+@pytest.mark.parametrize(
+    ("model", "base_url", "words"),
+    [
+        ("gpt-5-mini", "https://api.openai.com/v1", r"Cost +\$0\.081 +exact +List prices of .* not an invoice"),
+        ("gpt-5-mini", "http://127.0.0.1:9/v1", r"Cost +\$0\.081 +estimated +Priced as if it ran at OpenAI"),
+        ("nonsense-9", "https://api.openai.com/v1", r"Cost +unknown +There is no list price"),
+    ],
+)
+def test_a_cost_says_how_sure_it_is(desk: Client, model: str, base_url: str, words: str) -> None:
+    tokens = {"tokens_input": 1_000_000, "tokens_cached": 400_000, "tokens_output": 1_000, "tokens_reasoning": 300}
+    batch = batch_made(connection_made(base_url=base_url), "completed", model=model, **tokens, **counts(9, 9))
+    assert re.search(words, usage(get(desk, f"/batches/{batch.pk}/")))
 
 
 def test_skipped_steps_and_times_out_of_order_are_said(desk: Client, prod: Connection) -> None:
@@ -203,11 +226,59 @@ def test_missing_times_are_no_reason_to_fail(desk: Client, prod: Connection) -> 
 
 
 def test_metadata_leads_to_the_list_of_its_like(desk: Client, prod: Connection) -> None:
-    batch = batch_made(prod, metadata={"team": "search-quality", "note": "two words"})
-    page = get(desk, f"/batches/{batch.pk}/")
-    assert "?q=search-quality" in page
-    assert "?q=%22two+words%22" in page
-    assert f'id="row-{batch.pk}"' in get(desk, "/batches/?q=%22two+words%22")
+    metadata = {"team": "search-quality", "cost centre": "two words"}
+    batch, other = batch_made(prod, metadata=metadata), batch_made(prod, metadata={"team": "ads"})
+    page = get(desk, f"/batches/{batch.pk}/").split('class="meta"')[1].split("</ul>")[0]
+    links = [unescape(link) for link in re.findall(r'<a href="([^"]*)"', page)]
+    assert [parse_qs(urlsplit(link).query)["q"] for link in links] == [
+        ['meta."cost centre":"two words"'],
+        ['meta."team":"search-quality"'],
+    ]
+    for link in links:
+        found = get(desk, link)
+        assert f'id="row-{batch.pk}"' in found
+        assert f'id="row-{other.pk}"' not in found
+
+
+def test_metadata_that_cannot_be_asked_for_is_plain_text_and_can_be_copied(desk: Client, prod: Connection) -> None:
+    batch = batch_made(prod, metadata={"say": 'a "b"', "star": "sea*", "": "x", "long": "y" * 512})
+    page = get(desk, f"/batches/{batch.pk}/").split('class="meta"')[1].split("</ul>")[0]
+    assert "<a " not in page
+    assert page.count("kv--plain") == 4
+    assert 'data-copy-text="a &quot;b&quot;"' in page
+
+
+def test_a_few_of_its_like_stand_with_their_outcome_and_the_way_to_all(
+    desk: Client, prod: Connection, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    team = {"team": "search", "run": "7"}
+    batch = batch_made(prod, metadata=team, model="o4-x", input_file_id="file-1", name="this one")
+    at = timezone.now() - timedelta(hours=9)
+    common: dict[str, Any] = {"metadata": {"team": "search"}, "model": ""}
+    same = [
+        batch_made(
+            prod, "completed", name=f"same {n}", created_at=at + timedelta(minutes=n), **common, **counts(9, 9 - n)
+        )
+        for n in range(5)
+    ]
+    twin = batch_made(prod, "expired", name="twin", input_file_id="file-1", model="")
+    with django_assert_max_num_queries(45):
+        page = get(desk, f"/batches/{batch.pk}/")
+    like = page.split('class="like"')[1].split("<hr")[0]
+    assert like.index("same input file") < like.index("same 4")
+    assert f'href="/batches/{twin.pk}/"' in like
+    assert "Expired" in like
+    assert [f'href="/batches/{one.pk}/"' in like for one in same] == [False, False, True, True, True]
+    assert "Partial, 5 of 9" in like
+    assert "this one" not in like
+    assert "same model" not in like, "there is no other of it"
+    (all_six,) = (unescape(link) for link in re.findall(r'href="([^"]*team[^"]*)"', like))
+    assert "all 6" in like
+    assert get(desk, all_six).count('id="row-') == 6
+
+
+def test_a_batch_without_its_like_has_no_such_part(desk: Client, prod: Connection) -> None:
+    assert 'class="like"' not in get(desk, f"/batches/{batch_made(prod, metadata={'team': 'a'}).pk}/")
 
 
 def test_hostile_words_are_never_markup(desk: Client, prod: Connection) -> None:
@@ -234,15 +305,45 @@ def test_organisation_ids_and_addresses_are_masked_wherever_a_refusal_is_told(de
         assert "ann@" not in page
 
 
+def test_words_that_turn_direction_turn_nothing_beside_them(desk: Client, prod: Connection) -> None:
+    evil = "model\u202e"
+    batch = batch_made(prod, name=evil, owner=evil, model=evil, endpoint=evil, metadata={evil: evil})
+    page = get(desk, f"/batches/{batch.pk}/")
+    title = page.split('class="title"')[1].split('class="bigbar"')[0]
+    assert title.count("<bdi>") == 4
+    assert "\u202e" not in re.sub(r'="[^"]*"|<bdi>[^<]*</bdi>', "", title)
+
+
+def test_what_never_ran_has_no_course_to_be_sorry_for(desk: Client, prod: Connection) -> None:
+    refused = batch_made(prod, "failed", in_progress_at=None)
+    assert 'id="progress"' not in get(desk, f"/batches/{refused.pk}/")
+    ended = batch_made(prod, "completed", **counts(9, 9))
+    assert "Its course is not known" in get(desk, f"/batches/{ended.pk}/")
+
+
 def test_the_raw_object_keeps_every_digit(desk: Client, prod: Connection) -> None:
     sent = b'{"n": 123456789012345678901234567890, "f": 1.10, "e": [], "s": "a \\"b\\": [1,2]", "l": [1, 2.50]}'
-    shown = pretty(sent)
+    shown = pretty(sent, 1_000)
     assert '"n": 123456789012345678901234567890,' in shown
     assert '"f": 1.10,' in shown
     assert '"e": [],' in shown
     assert '"s": "a \\"b\\": [1,2]",' in shown
     assert "    2.50\n  ]\n}" in shown
-    assert pretty(b"<html>") == "<html>"
+    assert pretty(b"<html>", 1_000) == "<html>"
+
+
+def test_a_large_raw_object_is_cut_and_can_be_had_whole(desk: Client, prod: Connection) -> None:
+    sent = json.dumps({"id": "x", "many": [{"n": n} for n in range(50_000)], "end": "<b>\u202e"}).encode()
+    batch = batch_made(prod, name="Nightly/eval", payload=sent)
+    answer = desk.get(f"/batches/{batch.pk}/")
+    page = answer.content.decode()
+    assert "Only its beginning is shown" in page
+    assert "Copy what is shown" in page
+    assert len(page) < 150_000
+    whole = desk.get(f"/batches/{batch.pk}/raw.json")
+    assert whole.content == sent
+    assert whole["Content-Disposition"] == 'attachment; filename="nightlyeval.json"'
+    assert "Only its beginning" not in get(desk, f"/batches/{batch_made(prod).pk}/")
 
 
 def test_what_was_seen_and_done_stands_newest_first(desk: Client, prod: Connection) -> None:
