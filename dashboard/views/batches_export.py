@@ -53,6 +53,9 @@ READ = (
     "gone_at",
     "is_open",
     "place",
+    "failing",
+    "failed_in_files",
+    "output_file_id",
     "worst_requests",
 )
 

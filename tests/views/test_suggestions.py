@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashboard.insight import suggestions as room
+from dashboard.insight.query import typed_in
 from dashboard.models import User
 from tests.batches_made import batch_made, connection_made
 from tests.cast import ClientOf
@@ -106,6 +107,8 @@ def test_nobody_is_offered_what_they_may_not_see(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(alphabet=st.sampled_from('metastu.:-,"<> \n\U0001f600'), max_size=20), at=st.integers(0, 25))
 def test_taking_any_offer_leaves_the_rest_of_the_box_alone(desk: Client, text: str, at: int) -> None:
+    typed = next((one for one in typed_in(text) if one.start < at <= one.end), None)
+    before, after = (text[: typed.start], text[typed.end :]) if typed else (text[:at], text[at:])
     for term, (whole, place) in offered(desk, text, at).items():
-        assert whole[:place].rstrip().endswith(term)
-        assert whole.endswith(text[max(at, 0) :].split(" ", 1)[-1]) or '"' in text or "\n" in text
+        assert whole[:place].rstrip() == (before + term).rstrip()
+        assert whole[place:] == after
