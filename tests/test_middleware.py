@@ -163,7 +163,7 @@ def test_the_polled_pages_are_marked() -> None:
         if isinstance(pattern, URLPattern) and getattr(pattern.callback, "polled", None)
     }
     of_batch = {"batch", "batch-requests", "batch-files", "batch-activity"}
-    assert marked == of_batch | {"batches", "attention", "errors", "error-group", "connections"}
+    assert marked == of_batch | {"overview", "batches", "attention", "errors", "error-group", "connections"}
 
 
 @pytest.mark.usefixtures("remembering")
@@ -310,7 +310,7 @@ def test_an_expired_login_answers_htmx_with_a_way_to_sign_in(client: Client) -> 
 def test_next_never_leads_to_another_server(client: Client, vic: User) -> None:
     for bad in ("https://evil.example/", "//evil.example/", "javascript:alert(1)", r"/\evil.example"):
         response = client.post("/sign-in/", {"username": "vic", "password": PASSWORD, "next": bad})
-        assert response["Location"] == "/batches/"
+        assert response["Location"] == "/"
         client.post("/sign-out/")
 
 
