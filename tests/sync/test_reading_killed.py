@@ -95,7 +95,7 @@ def facts(data: Path) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-LARGE = pytest.param(50_000, 3, marks=[pytest.mark.slow, pytest.mark.timeout(1_200)], id="200 MB")
+LARGE = pytest.param(50_000, 3, marks=pytest.mark.timeout(1_200), id="200 MB")
 
 
 @pytest.mark.parametrize(("lines", "kills"), [(4_000, 2), LARGE])
