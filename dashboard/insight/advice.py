@@ -14,8 +14,6 @@ TAGS = {
 }
 # Where the request itself is at fault, the tag says what to do.
 TO_FIX = ("too_long", "no_such_model", "invalid_request")
-# And where there was no request to fail, that.
-NEVER_RAN = ("expired", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +29,5 @@ WORTH = tuple(code for code in retry.RETRY_REASONS if retry.verdict_of(code) == 
 def advice_of(code: str) -> Advice:
     """For a reason of retry.py; one that is not known says to look."""
     verdict = retry.verdict_of(code)
-    words = _("fix the input") if code in TO_FIX else _("never ran") if code in NEVER_RAN else TAGS[verdict]
+    words = _("fix the input") if code in TO_FIX else _("never ran") if code in retry.NEVER_RAN else TAGS[verdict]
     return Advice(str(words), retry.advice(code), verdict == "yes")

@@ -119,10 +119,6 @@ def first_look(status: str, outcome: str, ended: int | None, asked: int, *, has_
     return max(asked + 1, ended + LIFE_SECONDS - int(settings.RESULTS_EXPIRE_DAYS) * DAY)
 
 
-def reasons_of(batch: Batch, now: datetime, known: Known) -> dict[Reason, Evidence]:
-    return judged(batch, now, known).reasons
-
-
 def judged(batch: Batch, now: datetime, known: Known) -> Judgement:
     """Everything that a batch needs attention for at a moment."""
     found = Judgement(now)

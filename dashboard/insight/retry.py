@@ -54,13 +54,6 @@ ADVICE: Final[dict[str, str | Promise]] = {
     "unknown": _("Nobody can say from this error whether another try would help."),
 }
 
-VERDICTS: Final[dict[str, str | Promise]] = {
-    "yes": _("Worth a retry"),
-    "later": _("Not before something changes"),
-    "no": _("Will fail again"),
-    "unknown": _("Look at it"),
-}
-
 _VERDICT_OF: Final[dict[RetryReason, Verdict]] = {
     "expired": "yes",
     "cancelled": "yes",

@@ -20,7 +20,8 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from dashboard.insight.advice import NEVER_RAN, WORTH
+from dashboard.insight.advice import WORTH
+from dashboard.insight.retry import NEVER_RAN
 from dashboard.middleware import pulse_of
 from dashboard.models import BatchError, ErrorDay, ErrorGroup
 from dashboard.models.connection import Visible, visible_connections

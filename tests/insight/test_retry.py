@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.insight.retry import ADVICE, RETRY_REASONS, VERDICTS, advice, is_retryable
+from dashboard.insight.advice import TAGS
+from dashboard.insight.retry import ADVICE, RETRY_REASONS, advice, is_retryable, verdict_of
 
 GROUPS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "messages.json").read_text())
 
@@ -123,7 +124,7 @@ def test_words_outweigh_the_status(given_: tuple[Any, ...], reason: str) -> None
 
 def test_every_reason_and_verdict_has_its_sentence() -> None:
     assert set(ADVICE) == set(RETRY_REASONS)
-    assert {"yes", "later", "no", "unknown"} == set(VERDICTS)
+    assert {verdict_of(reason) for reason in RETRY_REASONS} == set(TAGS)
     assert advice("never heard of") == advice("unknown")
     assert all(advice(reason).endswith(".") for reason in RETRY_REASONS)
 
