@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import connection as database
-from django.db.models import F, Func, Q, TextField, Value
+from django.db.models import BooleanField, F, Func, Q, TextField, Value
 from django.db.models.functions import Coalesce, Concat
 from django.db.models.lookups import IExact, IsNull, IStartsWith
 
@@ -324,9 +324,7 @@ def _texts_of(clause: Sequence[Term]) -> list[str] | None:
                 case "":
                     texts.append(_phrase(_text_of(value)))
                 case "model" | "endpoint":
-                    facets = Facet.objects.filter(field=term.field).values_list("value", flat=True)
-                    wanted = {"value__iexact" if term.op == "=" else "value__icontains": value}
-                    texts += {_phrase(f"\n{facet(term.field, one)}\n") for one in facets.filter(**wanted)}
+                    texts += [_phrase(f"\n{facet(term.field, one)}\n") for one in _values_that_hold(term, value)]
                 case "meta" if not value.endswith("*"):
                     texts.append(_phrase(f"\n{facet(f'meta.{term.key}', value)}\n"))
                 case "meta" if len(value) > SHORTEST_INDEXED_WORD:
@@ -340,23 +338,40 @@ def _texts_of(clause: Sequence[Term]) -> list[str] | None:
     return texts
 
 
+class _HasLine(Func):
+    """Whether one of some lines stands in the text; PostgreSQL has an index of them (migration 0002)."""
+
+    output_field = BooleanField()
+    template = "(string_to_array(upper(%(expressions)s::text[])"
+    arg_joiner = "), E'\\n') && "  # closes what the template opens around the text
+
+
 def _told(clause: Sequence[Term]) -> Q | None:
-    """What PostgreSQL's indexes of trigrams can be asked for a clause, None when they cannot help."""
-    either = Q()
+    """What PostgreSQL's indexes can be asked for a clause, None when they cannot help."""
+    either = Q(pk__in=[])
+    lines: list[str] = []
     for term in clause:
         for value in term.values:
             match term.field:
                 case "":
                     either |= _holds(term, value)
+                case "model" | "endpoint":
+                    lines += [facet(term.field, one) for one in _values_that_hold(term, value)]
+                case "meta" if not value.endswith("*"):
+                    lines.append(facet(f"meta.{term.key}", value))
                 case "meta" | "name" | "owner" if len(value := value.rstrip("*")) >= SHORTEST_INDEXED_WORD:
                     either |= Q(search_text__icontains=value)
                 case "id":
                     either |= _begins("remote_id", [value, f"batch_{value}"]) | Q(remote_id__iendswith=value)
-                case "model" | "endpoint":
-                    either |= _holds(term, value)
                 case _:
                     return None
-    return either
+    return either | Q(_HasLine(F("search_text"), Value(lines))) if lines else either
+
+
+def _values_that_hold(term: Term, value: str) -> list[str]:
+    """The values of a facet that a term asks for by a part of them, or by the whole."""
+    wanted = {"value__iexact" if term.op == "=" else "value__icontains": value}
+    return list(Facet.objects.filter(field=term.field, **wanted).values_list("value", flat=True).distinct())
 
 
 def _phrase(text: str) -> str:

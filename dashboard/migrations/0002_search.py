@@ -34,8 +34,14 @@ POSTGRESQL = [
     "CREATE EXTENSION IF NOT EXISTS pg_trgm",
     "CREATE INDEX dashboard_batch_search ON dashboard_batch USING gin (upper(search_text) gin_trgm_ops)",
     "CREATE INDEX dashboard_batch_search_id ON dashboard_batch USING gin (upper(remote_id) gin_trgm_ops)",
+    # Whole lines: facets are no letters, and make no trigrams here.
+    "CREATE INDEX dashboard_batch_search_line ON dashboard_batch USING gin (string_to_array(upper(search_text), E'\\n'))",
 ]
-POSTGRESQL_BACK = ["DROP INDEX dashboard_batch_search", "DROP INDEX dashboard_batch_search_id"]
+POSTGRESQL_BACK = [
+    "DROP INDEX dashboard_batch_search",
+    "DROP INDEX dashboard_batch_search_id",
+    "DROP INDEX dashboard_batch_search_line",
+]
 
 
 def run(sqlite: list[str], postgresql: list[str], editor: BaseDatabaseSchemaEditor) -> None:

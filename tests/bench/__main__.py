@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import cycles, errors, files, idle, imports, pages, polls
+from tests.bench import cycles, errors, files, idle, imports, million, pages, polls
 from tests.bench.figures import Row, Wrong
 from tests.bench.processes import HERE, say
 
 BATCHES = 100_000
-NAMES = ("imports", "files", "polls", "cycles", "idle", "pages", "errors")
+NAMES = ("imports", "files", "polls", "cycles", "idle", "pages", "errors", "million")
 NEED_AN_IMPORT = {"polls", "cycles", "idle", "pages"}
 MARKED = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
@@ -77,6 +77,8 @@ def measure(folder: Path, names: Sequence[str], batches: int, *, quick: bool) ->
             rows += work()
     if "errors" in names:
         rows += errors.measure(folder)
+    if "million" in names:
+        rows += million.measure(folder, start, batches * 10)
     return rows
 
 

@@ -11,10 +11,13 @@ CONTENDERS = ("ours", "sdk", "floor")
 LONGEST = 600.0
 
 
-def contend(name: str, base_url: str, count: int, folder: Path) -> dict[str, Any]:
+def contend(
+    name: str, base_url: str, count: int, folder: Path, longest: float = LONGEST, **settings: str
+) -> dict[str, Any]:
     """One contender in a fresh process with a fresh data folder."""
     folder.mkdir(mode=0o700)
-    return answer_of(python("tests.bench.contenders", name, base_url, count), environment(folder), LONGEST)
+    argv = python("tests.bench.contenders", name, base_url, count)
+    return answer_of(argv, environment(folder, **settings), longest)
 
 
 def prove_it_can_fail(base_url: str, count: int, folder: Path) -> None:
