@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from dashboard.insight.causes import cause_of
 from dashboard.insight.concerns import Evidence
-from dashboard.insight.outcome import count
+from dashboard.insight.outcome import amid, count
 from dashboard.models import Reason
 from dashboard.models.batch import Status
 
@@ -134,7 +134,7 @@ def in_short(reason: str, evidence: Evidence, clock: Clock) -> str:
             return _("with this key since %(since)s") % said
         case Reason.RESULTS_EXPIRE:
             return _("results expire %(expires)s") % said
-    return str(Reason(reason).label).lower()
+    return amid(Reason(reason).label)
 
 
 def _numbers(evidence: Evidence, clock: Clock) -> dict[str, str]:

@@ -280,7 +280,7 @@ def _x_ticks(place: _Place, due: datetime | None) -> tuple[Tick, ...]:
         if not (due and abs(share - place.share(due)) < NEAR):
             local = timezone.localtime(at)
             is_day = not (local.hour or local.minute)
-            words = date_format(local, "j M") if is_day else local.isoformat()[11:16]
+            words = date_format(local, _("j M")) if is_day else local.isoformat()[11:16]
             is_tight = bool(due and abs(share - place.share(due)) < NEAR_ON_PHONES)
             ticks.append(Tick(per_cent(100 * share), words, is_optional=is_tight or bool(len(ticks) % 2)))
         at += step

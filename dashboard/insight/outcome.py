@@ -8,8 +8,8 @@ from datetime import datetime
 
 from django.utils import timezone
 from django.utils.formats import date_format, get_format
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from dashboard.models import Batch
 from dashboard.models.batch import TERMINAL, Outcome, Status, ended_as
@@ -135,12 +135,17 @@ def count(number: int | None) -> str:
     return str(number) if -1000 < number < 1000 else f"{number:,}".replace(",", get_format("THOUSAND_SEPARATOR"))
 
 
+def amid(label: object) -> str:
+    """A label in the middle of a sentence: English writes it small there, German keeps its nouns as they are."""
+    return str(label).lower() if (get_language() or "en").startswith("en") else str(label)
+
+
 def day_and_time(at: datetime | None) -> str:
     """3 Oct 14:06, in the person's own zone: a sentence may be read on another day."""
     if at is None:
         return ""
     local = timezone.localtime(at)
-    return date_format(local, "j M H:i" if local.year == timezone.localdate().year else "j M Y H:i")
+    return date_format(local, _("j M H:i") if local.year == timezone.localdate().year else _("j M Y H:i"))
 
 
 def sentence(batch: Batch) -> str:
@@ -203,7 +208,7 @@ def _main(batch: Batch) -> str:
 
 def _last_seen(batch: Batch) -> str:
     """What an open batch did when it was last seen; it may have ended long since."""
-    status = batch.raw_status if batch.status == Status.UNKNOWN else str(Status(batch.status).label).lower()
+    status = batch.raw_status if batch.status == Status.UNKNOWN else amid(Status(batch.status).label)
     said = {"time": day_and_time(unseen_since(batch)), "status": status}
     if lost_with_connection(batch):
         return _("Its connection was removed on %(time)s; last seen %(status)s.") % said

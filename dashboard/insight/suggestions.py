@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from dashboard.insight.outcome import count
 from dashboard.insight.query import COUNTS, OUTCOMES, STATUSES, TIMES, Typed, typed_in
 from dashboard.models import Batch, Facet
 from dashboard.models.batch import Outcome, Status
@@ -134,7 +135,7 @@ def _values(
 
 
 def _counted(tally: Tally[str]) -> list[tuple[str, str]]:
-    return [(value, _("%(count)d lately") % {"count": times}) for value, times in tally.most_common()]
+    return [(value, _("%(count)s lately") % {"count": count(times)}) for value, times in tally.most_common()]
 
 
 def _best(so_far: str, values: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.dialects import BadAddress, check_base_url
 from dashboard.dialects.base import RemotePage, VendorError
 from dashboard.insight.causes import FLAWS, cause_of, told
+from dashboard.insight.outcome import count
 from dashboard.models import Connection
 from dashboard.sync.vendor import DIALECT_CHOICES, KeyUnavailable, open_vendor
 
@@ -52,13 +52,13 @@ def probe(connection: Connection) -> Finding:
 
 
 def _seen(page: RemotePage) -> str:
-    count = len(page.batches)
-    if page.refused and not count:
+    seen = len(page.batches)
+    if page.refused and not seen:
         return _("The address answers, but none of the records it lists could be read as a batch.")
-    if not count:
+    if not seen:
         return _("It works. The key is accepted and sees no batches yet.")
     if page.has_more:
-        return _("It works. The key sees more than %(count)s batches.") % {"count": number_format(count)}
-    return ngettext("It works. The key sees %(count)s batch.", "It works. The key sees %(count)s batches.", count) % {
-        "count": number_format(count)
+        return _("It works. The key sees more than %(count)s batches.") % {"count": count(seen)}
+    return ngettext("It works. The key sees %(count)s batch.", "It works. The key sees %(count)s batches.", seen) % {
+        "count": count(seen)
     }

@@ -17,7 +17,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from dashboard.insight.outcome import count, in_words, is_running, state_of, unseen_since
+from dashboard.insight import oddities
+from dashboard.insight.outcome import amid, count, in_words, is_running, state_of, unseen_since
 from dashboard.models import Batch
 from dashboard.models.batch import Outcome
 from dashboard.models.search import ID_TAIL
@@ -42,6 +43,10 @@ def number(value: float | None) -> str:
     if isinstance(value, int):
         return count(value)
     return number_format(value, force_grouping=True)
+
+
+register.filter("amid", amid)
+register.filter("oddity", oddities.in_words)
 
 
 @register.filter
@@ -193,7 +198,7 @@ def finish(batch: Batch) -> SafeString:
         first = f'<span class="dim">{escape(_("no deadline"))}</span>'
     elif batch.is_overdue:
         first = f'<span data-state="risk" class="word">{escape(_("overdue"))}</span>'
-        second = f"{escape(_('deadline was'))} {clock(batch.expires_at)}"
+        second = escape(_("deadline was %(time)s")) % {"time": clock(batch.expires_at)}
     else:
         first = f'<span class="soft">{clock(batch.expires_at)}</span>'
         second = escape(_("deadline"))

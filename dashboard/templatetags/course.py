@@ -68,8 +68,8 @@ def course_rows(curve: Curve) -> SafeString:
 def money(dollars: Decimal) -> str:
     """$1,204.30, $0.081; what is not nothing is never $0."""
     if not dollars:
-        return "$0"
+        return _("$%(amount)s") % {"amount": 0}
     if dollars < Decimal("0.0001"):
-        return f"< ${number_format(Decimal('0.0001'))}"
+        return "< " + _("$%(amount)s") % {"amount": number_format(Decimal("0.0001"))}
     places = 2 if dollars >= 1 else 1 - dollars.adjusted()
-    return f"${number_format(round(dollars, places), decimal_pos=places, force_grouping=True)}"
+    return _("$%(amount)s") % {"amount": number_format(round(dollars, places), places, force_grouping=True)}

@@ -9,8 +9,9 @@ from html import escape
 from typing import Any
 
 from django import template
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from dashboard.insight.advice import advice_of
@@ -55,10 +56,15 @@ def share(part: int, whole: int) -> str:
         return ""
     value = 100 * part / whole
     if 0 < value < 0.1:
-        return "< 0.1 %"
+        return f"< {rounded(0.1, 1)} %"
     if 99.9 < value < 100:
-        return "> 99.9 %"
-    return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.1f} %"
+        return f"> {rounded(99.9, 1)} %"
+    return f"{rounded(value, 0 if value >= 10 or value == 0 else 1)} %"
+
+
+def rounded(value: float, places: int) -> str:
+    """Django's own cuts digits off."""
+    return number_format(round(value, places), places)
 
 
 @register.simple_tag
@@ -100,7 +106,13 @@ def tag_of(code: str, _language: str | None) -> SafeString:
 @lru_cache(50)
 def row_words(_language: str | None) -> tuple[str, ...]:
     """Each is said in every row."""
-    words = (_("new"), _("since"), _("no code"), _("batch"), _("batches"))
+    words = (
+        _("new"),
+        _("since %(time)s"),
+        _("no code"),
+        ngettext("batch", "batches", 1),
+        ngettext("batch", "batches", 2),
+    )
     return tuple(map(escape, words))
 
 
@@ -122,7 +134,7 @@ def row_of_errors(row: Any) -> SafeString:
         f'<td class="e-batches num" role="cell">{number(row.batches)}<span class="unit"> {batches}</span></td>\n'
         f'<td class="e-spark c-espark" role="cell">{spark(row.trend, row.muted)}</td>\n'
         f'<td class="e-seen" role="cell">{clock(group.last_seen_at)}'
-        f'<span class="l2">{since} {escape(clock_words(group.first_seen_at))}</span></td>\n'
+        f'<span class="l2">{since % {"time": escape(clock_words(group.first_seen_at))}}</span></td>\n'
         f'<td class="e-owner" role="cell"><span title="{escape(bare(row.owners_title))}">{said(row.owners)}</span>'
         f'</td>\n<td class="e-retry" role="cell">{advice(group.retry)}</td>\n</tr>\n'
     )
@@ -188,4 +200,4 @@ def size(value: int | None) -> str:
         if amount < 1000 or unit == "GB":
             break
         amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+    return f"{rounded(amount, 0 if unit == 'B' or amount >= 100 else 1)} {unit}"

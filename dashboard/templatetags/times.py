@@ -102,7 +102,7 @@ def words_of(local: datetime, *, seconds: bool = False) -> str:
 @lru_cache(2_000)
 def day_words(day: date, _language: str | None, is_this_year: bool) -> str:  # noqa: FBT001
     """3 Oct, or 3 Oct 2025; remembered, because a list says the same few days again and again."""
-    return date_format(day, "j M" if is_this_year else "j M Y")
+    return date_format(day, _("j M") if is_this_year else _("j M Y"))
 
 
 @register.filter

@@ -27,7 +27,7 @@ from dashboard.middleware import PULSE, client_address, polled, pulse_of
 from dashboard.models import Act, Batch, User
 from dashboard.models.batch import Outcome, Status
 from dashboard.sync import acts
-from dashboard.templatetags.batches import left, now_of, percent
+from dashboard.templatetags.batches import left, now_of, number, percent
 from dashboard.templatetags.times import clock_words
 from dashboard.views.batch_errors import (
     errors_context,
@@ -228,10 +228,10 @@ def between(earlier: datetime | None, later: datetime | None) -> timedelta | Non
 def bar_label(found: Batch) -> str:
     if not found.requests_total:
         return _("The number of requests is not known")
-    return _("%(done)d of %(total)d completed, %(failed)d failed") % {
-        "done": found.completed or 0,
-        "total": found.requests_total,
-        "failed": found.failed or 0,
+    return _("%(done)s of %(total)s completed, %(failed)s failed") % {
+        "done": number(found.completed or 0),
+        "total": number(found.requests_total),
+        "failed": number(found.failed or 0),
     }
 
 

@@ -25,6 +25,7 @@ from django.views.decorators.http import require_GET, require_POST
 from dashboard.access import READ_BODIES, ROLE_NAMES, role_needed
 from dashboard.insight.batch_files import BatchFile, files_of, reckon, state_in_words
 from dashboard.insight.causes import cause_of
+from dashboard.insight.outcome import amid
 from dashboard.middleware import client_address, polled, pulse_of
 from dashboard.models import AuditEntry, Batch, FileKind
 from dashboard.sync import bodies
@@ -132,7 +133,7 @@ def read(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
     else:
         note(request, "file.read", found, f"{kind} file {file.file_id}")
         ask(found, kind, str(request.user))
-        messages.info(request, _("The %(file)s is being read.") % {"file": file.label.lower()}, "ui-check")
+        messages.info(request, _("The %(file)s is being read.") % {"file": amid(file.label)}, "ui-check")
     back = request.POST.get("back", "")
     if back == "batch-requests" and request.POST.get("outcome") == "succeeded":
         return redirect(reverse("batch-requests", args=[pk]) + "?outcome=succeeded")

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_POST
 from dashboard.access import READ_BODIES, ROLE_NAMES, role_needed
 from dashboard.insight.advice import advice_of
 from dashboard.insight.batch_files import NAMES, BatchFile, files_of, state_in_words
-from dashboard.insight.outcome import count
+from dashboard.insight.outcome import amid, count
 from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch, BatchError, ErrorGroup, FileKind, FileRead, Result
 from dashboard.sync import bodies
@@ -379,7 +379,7 @@ def line_of_result(request: HttpRequest, batch: Batch, file: BatchFile, line: in
     return FileLine(
         slug="result",
         title=_("What came back"),
-        place=_("line %(line)s of the %(file)s") % {"line": count(line), "file": file.label.lower()},
+        place=_("line %(line)s of the %(file)s") % {"line": count(line), "file": amid(file.label)},
         url=reverse("batch-request-body", args=[batch.pk, file.kind, line]),
         button=_("Read the line"),
         has_right=may_read_bodies(request),

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from django.db.models import Count
 from django.template.defaultfilters import truncatechars
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.insight.causes import cause_of, told
 from dashboard.insight.concerns import NOTICES
+from dashboard.insight.outcome import count
 from dashboard.insight.pulse import health_of
 from dashboard.insight.syncs import Hour, Tally, hour_of, hours_of, tallies_of
 from dashboard.models import Concern, Connection, Reason, Refusal
@@ -170,7 +170,7 @@ class Card:
         if not failures or not self.connection.failing_since:
             return ""
         return ngettext("%(count)s try since %(time)s.", "%(count)s tries since %(time)s.", failures) % {
-            "count": number_format(failures),
+            "count": count(failures),
             "time": clock_words(self.connection.failing_since),
         }
 
@@ -185,7 +185,7 @@ class Card:
         words = ngettext("%(count)s record was left out", "%(count)s records were left out", number)
         if number >= REFUSALS_KEPT:
             words = _("%(count)s records or more were left out")
-        return words % {"count": number_format(number)}
+        return words % {"count": count(number)}
 
     @property
     def traits(self) -> list[str]:
@@ -277,7 +277,7 @@ def lede_of(cards: list[Card]) -> Lede | None:
     more = len(said) - SENTENCES_SHOWN
     if more > 0:
         said[SENTENCES_SHOWN:] = [ngettext("%(n)d more is below.", "%(n)d more are below.", more) % {"n": more}]
-    numbers = {"good": number_format(good), "total": number_format(len(cards)), "name": cards[0].connection.name}
+    numbers = {"good": count(good), "total": count(len(cards)), "name": cards[0].connection.name}
     return Lede(head % numbers, " ".join(said))
 
 

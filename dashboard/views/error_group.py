@@ -154,7 +154,7 @@ def trend_of(request: HttpRequest, group: ErrorGroup) -> Chart:
     days = days_of(request, group).filter(day__gte=dates[0]).order_by()
     sums = dict(days.values("day").annotate(total=Sum("requests")).values_list("day", "total"))
     failing = Series("fail", _("failed"), [sums.get(date, 0) for date in dates])
-    return stacked([date_format(date, "j M") for date in dates], [failing])
+    return stacked([date_format(date, _("j M")) for date in dates], [failing])
 
 
 def outcomes_of(errors: list[BatchError]) -> Chart | None:
@@ -178,4 +178,4 @@ def outcomes_of(errors: list[BatchError]) -> Chart | None:
 
 def day_of(batch: Batch) -> str:
     at = batch.finished_at or batch.ordered_at
-    return date_format(timezone.localtime(at), "j M")
+    return date_format(timezone.localtime(at), _("j M"))

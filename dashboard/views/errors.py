@@ -166,7 +166,7 @@ def chart_of(
         days = DAYS[asked.range]
         today = asked.now.astimezone(UTC).date()
         dates = [today - timedelta(days=days - 1 - i) for i in range(days)]
-        labels = [date_format(day, "j M") for day in dates]
+        labels = [date_format(day, _("j M")) for day in dates]
         own = {group: trends[group].days[-days:] for group in top}
         times = [str(day) for day in dates]
     sums = by_time(request, asked, totals.sums, chosen)

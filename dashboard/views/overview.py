@@ -219,8 +219,8 @@ def outcomes_chart(connections: Collection[int], asked: Range, now: datetime) ->
         dates = [today - timedelta(days=i) for i in range(asked.seconds // DAY - 1, -1, -1)]
         by_day = series.finished_by_day(connections, asked.since(now), timezone.get_current_timezone())
         ended = [by_day.get(day, Tally()) for day in dates]
-        marks = [date_format(day, "j M") for day in dates]
-        labels = [date_format(day, "D j M") for day in dates]
+        marks = [date_format(day, _("j M")) for day in dates]
+        labels = [date_format(day, _("D j M")) for day in dates]
         links = [f"{reverse('batches')}?{urlencode({'q': f'finished:{day}', 'sort': 'finish'})}" for day in dates]
     layers = [Series(key, str(name), [of(one, outcomes) for one in ended]) for key, name, outcomes, _term in LAYERS]
     layers.append(Series("other", _("other"), [of(one, OTHERS) for one in ended]))
@@ -303,7 +303,7 @@ def flow_table(connections: Collection[int], asked: Range, now: datetime) -> Flo
     sums: dict[str, list[int | None]] = {}
     for step in flow.steps:
         local = timezone.localtime(datetime.fromtimestamp(step.at, UTC))
-        label = date_format(local, "D H:i" if asked.seconds <= DAY else "D j M")
+        label = date_format(local, _("D H:i") if asked.seconds <= DAY else _("D j M"))
         held = sums.setdefault(label, [None, None, None])
         if step.completed is None:
             continue
