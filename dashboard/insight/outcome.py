@@ -68,6 +68,20 @@ def outcome_of(
     return Outcome.PARTIAL
 
 
+def outcomes_of_status(status: str) -> frozenset[str]:
+    """All outcomes that a batch of this status may have. Those of a status that is an end are its alone."""
+    match status:
+        case Status.EXPIRED | Status.CANCELLED:
+            return frozenset({status})
+        case Status.FAILED:
+            return frozenset({Outcome.FAILED, Outcome.FAILED_VALIDATION})
+        case Status.COMPLETED:
+            return frozenset(
+                {Outcome.SUCCEEDED, Outcome.PARTIAL, Outcome.ALL_FAILED, Outcome.NO_REQUESTS, Outcome.UNCOUNTED}
+            )
+    return frozenset({Outcome.OPEN, Outcome.UNKNOWN, Outcome.UNSEEN})
+
+
 def removed_at(batch: Batch) -> datetime | None:
     """When its connection was removed. A list loads the connection of such batches alone: the others have none here."""
     return batch.connection.retired_at if Batch.connection.is_cached(batch) else None

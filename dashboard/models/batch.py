@@ -188,7 +188,7 @@ class Batch(models.Model):
         ]
         indexes = [
             # With outcome and connection, so that filters and searches need not open the rows that they pass over.
-            models.Index(fields=["-place", "outcome", "connection"], name="list_newest"),
+            models.Index(fields=["-place", "outcome", "connection", "failing"], name="list_newest"),
             models.Index(fields=["connection", "-place", "outcome"], name="list_of_connection"),
             models.Index(fields=["outcome", "-place", "connection"], name="list_of_outcome"),
             models.Index(fields=["input_file_id", "-place"], name="list_of_input"),

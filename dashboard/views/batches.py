@@ -106,7 +106,7 @@ def counts_of(request: HttpRequest, taken: Pulse, asked: Asked) -> tuple[dict[st
     if not asked.query:
         return {slug: taken.count(outcomes, asked.connection) for slug, outcomes in OUTCOMES.items()}, True
     met, is_all = tally(asked.query, asked.within(request.user, taken), most=CAP)
-    return {slug: min(CAP, in_all(met, outcomes)) for slug, outcomes in OUTCOMES.items()}, is_all
+    return {slug: in_all(met, outcomes) for slug, outcomes in OUTCOMES.items()}, is_all
 
 
 def in_all(met: Tally[str], outcomes: tuple[str, ...] | None) -> int:

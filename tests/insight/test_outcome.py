@@ -1,10 +1,12 @@
 """The truth about a batch: status and counts together."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dashboard.insight.outcome import in_words, outcome_of, state_of
+from dashboard.insight.outcome import in_words, outcome_of, outcomes_of_status, state_of
 from dashboard.models import Batch
-from dashboard.models.batch import Outcome
+from dashboard.models.batch import TERMINAL, Outcome, Status
 
 
 @pytest.mark.parametrize(
@@ -114,3 +116,19 @@ def test_every_outcome_has_words_and_a_state() -> None:
         batch = Batch(status="in_progress", outcome=outcome, raw_status="x")
         assert in_words(batch)
         assert state_of(batch)
+
+
+COUNT = st.none() | st.integers(0, 3)
+
+
+@given(status=st.sampled_from(Status.values), total=COUNT, completed=COUNT, failed=COUNT, in_files=st.integers(0, 3))
+def test_a_status_tells_which_outcomes_there_can_be(
+    status: str, total: int | None, completed: int | None, failed: int | None, in_files: int
+) -> None:
+    assert outcome_of(status, total, completed, failed, failed_in_files=in_files) in outcomes_of_status(status)
+
+
+def test_no_outcome_of_an_end_belongs_to_two_statuses() -> None:
+    found = [outcome for status in TERMINAL for outcome in outcomes_of_status(status)]
+    assert len(found) == len(set(found))
+    assert not set(found) & outcomes_of_status("in_progress")
