@@ -169,7 +169,7 @@ def outcomes_chart(connections: Collection[int], asked: Range, now: datetime) ->
 
 
 def clock_of(second: int) -> str:
-    return date_format(timezone.localtime(datetime.fromtimestamp(second, UTC)), "H:i")
+    return f"{timezone.localtime(datetime.fromtimestamp(second, UTC)):%H:%M}"
 
 
 def took_of(connections: Collection[int], asked: Range, now: datetime) -> list[tuple[series.Took, str, int, int]]:
