@@ -6,7 +6,8 @@
   const words = document.getElementById("plot-words")?.dataset;
   const plots = [...document.querySelectorAll("[data-plot]")];
   if (!words || !plots.length || !window.uPlot) return;
-  const language = document.documentElement.lang;
+  // As the pages write a date: 21 Nov.
+  const language = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
   const HEIGHT = 180, ASK_MS = 30e3;
   const number = new Intl.NumberFormat(language);
   const short = new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
@@ -49,7 +50,9 @@
       if (known && numbers.unseen[i]) parts.push(words.unseen.replace("{}", numbers.unseen[i]));
       return `${span}: ${parts.join(", ")}`;
     }
-    const say = (i) => { const text = value(i); if (said.textContent !== text) said.textContent = text; };
+    const latest = () => numbers.layers[0].values.findLastIndex((one) => one !== null);
+    // Where nothing is pointed at, the latest is said.
+    const say = (i) => { const text = value(i ?? latest()); if (said.textContent !== text) said.textContent = text; };
 
     function make() {
       const ink = resolved("var(--ink-3)"), line = resolved("var(--line)");
@@ -57,7 +60,7 @@
       plot?.destroy();
       const axis = { stroke: ink, font: "11px sans-serif", grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 } };
       plot = new uPlot({
-        width: box.clientWidth, height: HEIGHT, padding: [8, 8, 0, 0],
+        width: box.clientWidth, height: HEIGHT, padding: [8, 20, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { x: true, y: false, uni: 12 }, points: { show: !isColumns, size: 7 } },
         scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.05)] } },
@@ -74,6 +77,7 @@
         hooks: { setCursor: [(one) => say(one.cursor.idx)] },
       }, [numbers.at, ...heights()], box);
       if (scale) plot.setScale("x", scale);
+      say(plot.cursor.idx);
     }
 
     const zoomed = () => plot.scales.x.min > numbers.at[0] || plot.scales.x.max < numbers.at.at(-1);
@@ -92,6 +96,7 @@
       const { min, max } = plot.scales.x, kept = zoomed();
       plot.setData([numbers.at, ...heights()], !kept);
       if (kept) plot.setScale("x", { min, max });
+      say(plot.cursor.idx);
     }
 
     function show(from, until) {

@@ -1,5 +1,6 @@
 """What is known of a batch's course: its readings, thinned where they are many, and when nothing was synced."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import ceil
 
@@ -8,6 +9,7 @@ from django.db.models.expressions import RawSQL
 
 from dashboard.insight.curve import Clock, Curve, Gap, Sample, curve
 from dashboard.insight.outcome import is_running, unseen_since
+from dashboard.insight.progress import Counts
 from dashboard.insight.pulse import stale_after
 from dashboard.models import Batch, Reading, SyncRun
 
@@ -15,8 +17,13 @@ FINEST = 160  # spans that a course is cut into: readings and syncs within one a
 SECOND_OF = {"sqlite": "CAST(strftime('%%s', {}) AS INTEGER)", "postgresql": "floor(extract(epoch FROM {}))::bigint"}
 
 
-def course_of(batch: Batch, now: datetime, clock: Clock, *, stale: bool = False) -> Curve | None:
-    """None where there is too little to draw: a batch whose total or course nobody knows."""
+def course_of(
+    batch: Batch, now: datetime, clock: Clock, *, stale: bool = False, readings: Sequence[Counts] | None = None
+) -> Curve | None:
+    """None where there is too little to draw: a batch whose total or course nobody knows.
+
+    `readings` are all that the batch has, oldest first, where a page has read them already.
+    """
     start = batch.created_at if batch.created_at and batch.created_at <= batch.asked_at else batch.first_seen_at
     synced_at = batch.connection.synced_at
     seen_to = now
@@ -25,7 +32,7 @@ def course_of(batch: Batch, now: datetime, clock: Clock, *, stale: bool = False)
     elif stale and synced_at:
         seen_to = min(now, synced_at)
     step = max(1, ceil((max(seen_to, start) - start).total_seconds() / FINEST))
-    samples = samples_of(batch, step)
+    samples = samples_of(batch, step) if readings is None else thinned(readings, step)
     if not batch.is_open and samples:
         # The end was noticed a little later than it was.
         seen_to = max(seen_to, samples[-1].at)
@@ -47,6 +54,12 @@ def samples_of(batch: Batch, step: int) -> list[Sample]:
         Sample(at, completed or 0, failed or 0, total or 0)
         for at, total, completed, failed in rows.values_list("asked_at", "total", "completed", "failed")
     ]
+
+
+def thinned(readings: Sequence[Counts], step: int) -> list[Sample]:
+    """The same of readings at hand."""
+    last = {int(one.asked_at.timestamp()) // step: one for one in readings if one.total}
+    return [Sample(one.asked_at, one.completed or 0, one.failed or 0, one.total or 0) for one in last.values()]
 
 
 def gaps_of(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import FETCH_RAISE, Q
 
 from dashboard.insight.query import Query, Term, text_of
 from dashboard.insight.search import find
@@ -13,6 +13,10 @@ SHOWN = 3
 COUNTED = 100  # and no more: a model may have hundreds of thousands
 GROUPS = 4
 KEYS = 3  # of the metadata that are looked up, which bounds what a page asks
+
+# What a name and an outcome are made of.
+NAMED = ("name", "remote_id", "status", "raw_status", "outcome", "is_open", "gone_at", "output_file_id")
+NAMED += ("requests_total", "requests_completed", "requests_failed", "failed_in_files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def siblings_of(batch: Batch, within: Q, *, telling: Sequence[str] = ()) -> list
         if set(pks) - {batch.pk} and pks not in [known for _term, _text, known in found]:
             found.append((term, text, pks))
     wanted = {pk for _term, _text, pks in found for pk in _others(pks, batch)}
-    rows = Batch.objects.defer("payload", "search_text", "errors").in_bulk(wanted) if wanted else {}
+    rows = Batch.objects.only(*NAMED).fetch_mode(FETCH_RAISE).in_bulk(wanted) if wanted else {}
     groups = [
         Siblings(
             field=term.field,

@@ -51,6 +51,7 @@ OPEN_SECONDS, ENDED_SECONDS = 5, 60
 RAW_SHOWN = 40_000  # characters; a poll sends them again
 ERRORS_SHOWN = 100
 FEW = 8  # events
+SEEN = 200  # transitions that say which steps there were: nobody has so many
 # How far from the middle the text of the scale still fits when it is centred.
 MARGIN = 0.12
 PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
@@ -153,6 +154,7 @@ def ask(request: HttpRequest, found: Batch) -> dict[str, str]:
 def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
     taken, now = pulse_of(request), timezone.now()
     history = list(Act.objects.filter(batch=found).order_by("-began_at")[:FEW])
+    transitions = list(found.transitions.order_by("-pk")[:SEEN])
     stale = is_stale(request, found)
     failing = errors_context(found)
     watched = is_watched(found, failing["reading"])
@@ -172,7 +174,7 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
             "stale": stale,
             "is_drained": stale or bool(unseen_since(found)),
             "synced_at": found.connection.synced_at or found.asked_at,
-            "steps": timeline(found, now, set(found.transitions.values_list("new_status", flat=True))),
+            "steps": timeline(found, now, {one.new_status for one in transitions}),
             "absent": ", ".join(absent(found)),
             "scale": scale_of(found, now),
             "left": left(found),
@@ -204,7 +206,7 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
             "raw": raw[:RAW_SHOWN],
             "raw_is_cut": len(raw) > RAW_SHOWN,
             "raw_size": len(found.payload),
-            "events": events(found, FEW),
+            "events": events(found, FEW, transitions, history),
             "waiting": waiting(found, history),
             "why_not": why_not(found, history),
             "is_running": is_running(found),

@@ -1,6 +1,7 @@
 """What was seen of a batch and when, and who did what to it, as lines of one list."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,8 +25,14 @@ class Event:
     by_vendor: datetime | None = None
 
 
-def events(found: Batch, most: int) -> list[Event]:
-    """What was seen and what was done, newest first."""
+def events(
+    found: Batch, most: int, transitions: Sequence[Transition] | None = None, acts: Sequence[Act] | None = None
+) -> list[Event]:
+    """What was seen and what was done, newest first; asked for unless a page has them, newest first as well."""
+    if transitions is None:
+        transitions = found.transitions.order_by("-pk")[:most]
+    if acts is None:
+        acts = Act.objects.filter(batch=found).order_by("-began_at")[:most]
     seen = [
         Event(
             at=transition.noticed_at,
@@ -34,7 +41,7 @@ def events(found: Batch, most: int) -> list[Event]:
             more=source_words(transition.source),
             by_vendor=transition.at,
         )
-        for transition in found.transitions.order_by("-pk")[:most]
+        for transition in transitions[:most]
     ]
     done = [
         Event(
@@ -43,7 +50,7 @@ def events(found: Batch, most: int) -> list[Event]:
             words=_("Cancel by %(who)s: %(how)s") % {"who": act.who, "how": how_it_ended(act)},
             more=act.words,
         )
-        for act in Act.objects.filter(batch=found).order_by("-began_at")[:most]
+        for act in acts[:most]
     ]
     lost = [Event(at=at, state="gone", words=str(words)) for at, words in out_of_sight(found)]
     audited = AuditEntry.objects.filter(batch=found).exclude(verb="batch.cancel").order_by("-pk")[:most]

@@ -10,6 +10,8 @@ from dashboard.insight.course import course_of
 from dashboard.insight.outcome import count
 from dashboard.insight.progress import (
     HOUR,
+    LATEST,
+    Counts,
     Progress,
     counting_only_at_end,
     in_sentences,
@@ -24,23 +26,25 @@ from dashboard.templatetags.times import clock_words, duration
 def progress_context(batch: Batch, *, stale: bool) -> dict[str, Any]:
     """`estimate` is pairs of a kind and a sentence, `course` what is drawn."""
     now = timezone.now()
-    progress = estimated(batch, stale=stale)
+    readings = latest_readings([batch.pk])[batch.pk] if batch.is_open else []
+    progress = estimated(batch, readings, stale=stale)
+    is_all = batch.is_open and len(readings) < LATEST
     return {
         "progress": progress,
         "estimate": in_sentences(progress, clock_words, duration) if progress else [],
-        "course": course_of(batch, now, clock_words, stale=stale),
+        "course": course_of(batch, now, clock_words, stale=stale, readings=readings if is_all else None),
         "average": average(batch),
     }
 
 
-def estimated(batch: Batch, *, stale: bool) -> Progress | None:
+def estimated(batch: Batch, readings: list[Counts], *, stale: bool) -> Progress | None:
     if not batch.is_open:
         return None
     done = (batch.requests_completed or 0) + (batch.requests_failed or 0)
     only_at_end = not done and bool(batch.in_progress_at) and bool(counting_only_at_end([batch.connection_id]))
     return progress_of(
         batch,
-        latest_readings([batch.pk])[batch.pk],
+        readings,
         timezone.now(),
         stale=stale,
         synced_at=batch.connection.synced_at,

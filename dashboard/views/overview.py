@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import FETCH_RAISE, Count, F, Sum
-from django.db.models.functions import Coalesce, Greatest
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -22,24 +20,18 @@ from django.views.decorators.http import require_GET
 from dashboard.insight import series
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.insight.concerns import NOTICES, SEVERITY
-from dashboard.insight.pulse import Pulse
 from dashboard.insight.query import FAILED
 from dashboard.insight.series import HOUR, RANGES, Flowed, Range
 from dashboard.middleware import polled, pulse_of
-from dashboard.models import Batch, Concern
-from dashboard.models.batch import BatchQuerySet, Outcome
-from dashboard.models.flow import DAY, QUARTER, quarter_of
+from dashboard.models import Concern
+from dashboard.models.batch import Outcome
+from dashboard.models.flow import DAY, QUARTER
 from dashboard.views.attention import COLUMNS as CONCERN_COLUMNS
-from dashboard.views.batch_list import shown_to
-from dashboard.views.batch_row import SHOWN_COLUMNS, Row, rows_of
-from dashboard.views.batches import names_of
-from dashboard.views.concern_line import Line, needs_of
-from dashboard.views.shell import stale_connections
+from dashboard.views.concern_line import Line, Needs, needs_of
 from dashboard.views.table import streamed
+from dashboard.views.under_way import forecast, now_and_before, under_way
 
-RUNNING_SHOWN = 12
 CONCERNS_SHOWN = 5
-RECENT_SHOWN = 6
 DEFAULT = "24h"
 # What the columns of finished batches are made of, from the axis up: colour, words, outcomes, and the term of a search.
 LAYERS: tuple[tuple[str, Any, tuple[str, ...], str], ...] = (
@@ -59,21 +51,25 @@ def overview(request: HttpRequest) -> HttpResponse:
     asked = RANGES.get(request.GET.get("range", ""), RANGES[DEFAULT])
     now = timezone.now()
     watched = frozenset(taken.names)
+    running, recent = now_and_before(request, taken)
+    day = flow_of(watched, "requests", RANGES["24h"], now)
+    needs = needs_of(request.user, taken.token)
     context = {
         "asked": asked,
         "ranges": [
             (one, "" if one.slug == DEFAULT else f"?{urlencode({'range': one.slug})}") for one in RANGES.values()
         ],
-        "needs": needs_of(request.user, taken.token).of(),
-        "concerns": concerns_of(request),
-        "running": running_of(request, taken),
+        "needs": needs.of(),
+        "concerns": concerns_of(request, needs),
+        "running": running,
+        "forecast": ", ".join(forecast(running)),
         "now_running": under_way(request, taken),
-        "last_day": last_day(watched, now),
-        "recent": recent_of(request, taken),
+        "last_day": last_day(watched, day, now),
+        "recent": recent,
         "outcomes": outcomes_chart(watched, asked, now),
         "took": took_of(watched, asked, now),
         "charts": [(name, label, f"range={asked.slug}") for name, label in CHARTS.items()],
-        "flow": flow_table(watched, asked, now),
+        "flow": flow_table(day if asked.seconds == DAY else flow_of(watched, "requests", asked, now), asked),
         "stamp": taken.token,
         "poll_url": "?" + urlencode({"range": asked.slug, "seen": taken.token}),
         "empty": not taken.count(),
@@ -85,73 +81,18 @@ def overview(request: HttpRequest) -> HttpResponse:
 # --- Now --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """All that runs: batches, those of them whose total is not known, and requests."""
-
-    batches: int
-    unknown: int
-    left: int
-    total: int
-    next_deadline: Batch | None
-    rate: int | None  # requests a minute
-    stale: int  # of those batches, shown as of an earlier time
-
-
-def open_of(request: HttpRequest, taken: Pulse) -> BatchQuerySet:
-    """By outcome, which has an index that needs no walk."""
-    return shown_to(request, taken).filter(outcome=Outcome.OPEN)
-
-
-def under_way(request: HttpRequest, taken: Pulse) -> UnderWay:
-    left = F("requests_total") - Coalesce("requests_completed", 0) - Coalesce("requests_failed", 0)
-    stale = set(stale_connections(taken))
-    batches = known = in_flight = total = as_of = 0
-    of_each = {
-        "number": Count("pk"),
-        "with_total": Count("requests_total"),
-        "left": Sum(Greatest(left, 0)),
-        "all": Sum("requests_total"),
-    }
-    sums = open_of(request, taken).values_list("connection").annotate(**of_each)
-    for connection, number, with_total, requests, requests_total in sums:
-        batches, known = batches + number, known + with_total
-        in_flight, total = in_flight + (requests or 0), total + (requests_total or 0)
-        as_of += number if connection in stale else 0
-    now = timezone.now()
-    coming = open_of(request, taken).filter(expires_at__gt=now).only("name", "remote_id", "expires_at")
-    since = quarter_of(int(now.timestamp())) - 3 * QUARTER
-    steps = series.flowed(frozenset(taken.names), since, int(now.timestamp()), QUARTER).steps
-    return UnderWay(
-        batches, batches - known, in_flight, total, coming.order_by("expires_at").first(), series.rate(steps), as_of
-    )
-
-
-def running_of(request: HttpRequest, taken: Pulse) -> list[Row]:
-    """Nearest deadline first; those without one come last."""
-    rows = open_of(request, taken).select_related("worst_error").only(*SHOWN_COLUMNS).fetch_mode(FETCH_RAISE)
-    nearest = list(rows.order_by(F("expires_at").asc(nulls_last=True), "-place")[:RUNNING_SHOWN])
-    return rows_of(nearest, names_of(taken), stale_connections(taken))
-
-
-def concerns_of(request: HttpRequest) -> list[Line]:
+def concerns_of(request: HttpRequest, needs: Needs) -> list[Line]:
     """The worst, and of those the latest."""
     rows = Concern.objects.visible_to(request.user).open().exclude(reason__in=NOTICES)
     found: list[Concern] = []
     for reason in sorted(SEVERITY, key=SEVERITY.__getitem__):
-        if reason in NOTICES:
+        if reason in NOTICES or not needs.of(reason):
             continue
         if len(found) >= CONCERNS_SHOWN:
             break
         some = rows.filter(reason=reason).select_related("batch", "connection").only(*CONCERN_COLUMNS)
         found += some.order_by("-opened_at", "-pk")[: CONCERNS_SHOWN - len(found)]
     return [Line.of(concern) for concern in found]
-
-
-def recent_of(request: HttpRequest, taken: Pulse) -> list[Row]:
-    rows = shown_to(request, taken).filter(finished_at__isnull=False).select_related("worst_error")
-    latest = list(rows.only(*SHOWN_COLUMNS).fetch_mode(FETCH_RAISE).order_by("-finished_at", "-pk")[:RECENT_SHOWN])
-    return rows_of(latest, names_of(taken), stale_connections(taken))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +107,9 @@ class LastDay:
     late: int
 
 
-def last_day(connections: Collection[int], now: datetime) -> LastDay:
+def last_day(connections: Collection[int], flow: Flowed, now: datetime) -> LastDay:
     since = RANGES["24h"].since(now)
-    ended, flow = series.finished(connections, since), series.flowed(connections, since, int(now.timestamp()))
+    ended = series.finished(connections, since)
     states = {"ok": "succeeded", "part": "partial", "fail": "failed"}
     return LastDay(
         batches=ended.total(),
@@ -228,7 +169,7 @@ def outcomes_chart(connections: Collection[int], asked: Range, now: datetime) ->
 
 
 def clock_of(second: int) -> str:
-    return date_format(timezone.localtime(datetime.fromtimestamp(second, UTC)), "H:i")
+    return f"{timezone.localtime(datetime.fromtimestamp(second, UTC)):%H:%M}"
 
 
 def took_of(connections: Collection[int], asked: Range, now: datetime) -> list[tuple[series.Took, str, int, int]]:
@@ -298,8 +239,7 @@ class FlowTable:
     late: int
 
 
-def flow_table(connections: Collection[int], asked: Range, now: datetime) -> FlowTable:
-    flow = flow_of(connections, "requests", asked, now)
+def flow_table(flow: Flowed, asked: Range) -> FlowTable:
     sums: dict[str, list[int | None]] = {}
     for step in flow.steps:
         local = timezone.localtime(datetime.fromtimestamp(step.at, UTC))
