@@ -5,7 +5,8 @@
 2. Django's security headers and CSP, then WhiteNoise: a static file passes nothing of ours and is not logged.
 3. AccessLog, outside all that can refuse, so that refusals are in the log too.
 4. Clocks, before sessions and users: an unchanged poll of a remembered session turns round here, at less than the
-   cost of an empty page.
+   cost of an empty page. Compression stands inside it: what turns round has no body. Django pads each answer by a
+   random length and masks the CSRF token anew, so that its size tells nothing of what is in it.
 5. Django's sessions, hosts, CSRF and users, then htmx's details.
 6. LoginRequired, which needs the user, and Locale, whose language its sentences use (every `process_request` runs
    before the first `process_view`).
@@ -306,8 +307,11 @@ class LoginRequired(LoginRequiredMiddleware):
             page = urlsplit(request.META.get("HTTP_HX_CURRENT_URL", ""))
             back = f"{page.path}?{page.query}" if page.query else page.path
             return HttpResponse(status=401, headers={"HX-Redirect": self.login_with(login, back)})
-        # What was posted is lost, so do not come back to an address that only takes posts.
-        back = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
+        if request.method in {"GET", "HEAD"}:
+            return HttpResponse(status=302, headers={"Location": self.login_with(login, request.get_full_path())})
+        # Back to the form, where the browser kept what was typed: the address itself may take posts alone.
+        page = urlsplit(request.META.get("HTTP_REFERER", ""))
+        back = page._replace(scheme="", netloc="", fragment="").geturl() if page.netloc == request.get_host() else ""
         return HttpResponse(status=302, headers={"Location": self.login_with(login, back)})
 
     def login_with(self, login: str, back: str) -> str:

@@ -9,6 +9,7 @@
   const poller = () => $("#poll"); // with data-poll it asks by itself, without it only when told to
   const REST_MS = 10 * 60e3; // without a hand on mouse or keyboard: ask four times less often
   const GONE_MS = 45e3;
+  const OLD_MS = 300e3; // longer than the slowest poll: nobody asked meanwhile
   const RETRY_S = [5, 60];
 
   document.documentElement.classList.add("js");
@@ -52,28 +53,32 @@
     return past >= 0 ? words.ago.replace("{}", span(past)) : words.in.replace("{}", span(-past));
   };
   const write = (element, text) => { if (element && element.textContent !== text) element.textContent = text; };
-  const time = (ms) => new Date(ms).toLocaleTimeString(document.documentElement.lang, { hour12: false });
+  const time = (ms, form) => new Date(ms).toLocaleTimeString(document.documentElement.lang, { hour12: false, ...form });
 
   function age() {
     for (const element of $$("time[data-ago]")) write(element, ago(Date.parse(element.dateTime), element.dataset.over));
     write($("#page-age"), (choice?.value === "0" && poller() ? words.paused : words.page).replace("{}", words.ago.replace("{}", span(Date.now() - heard))));
-    // A connection turns amber and red by the clock alone: a dead sync cannot say that it is dead.
+    // A connection turns amber and red by the clock alone: a dead sync cannot say that it is dead. A hidden page does not
+    // ask, so what it has not heard says nothing.
     for (const sign of $$("[data-sign][data-at]")) {
-      const past = serverNow() / 1e3 - Number(sign.dataset.at);
+      const past = (document.hidden ? heard + ahead : serverNow()) / 1e3 - Number(sign.dataset.at);
       const state = past > Number(sign.dataset.lost) ? "failed" : past > Number(sign.dataset.stale) ? "stale" : "";
       if ((sign.dataset.state || "") === state) continue;
       if (state) sign.dataset.state = state; else delete sign.dataset.state;
     }
+    if (missed > 1 && Date.now() - heard >= GONE_MS) lose();
     if (gone) {
       write($("#gone [data-age]"), words.ago.replace("{}", span(Date.now() - heard)));
       write($("#gone [data-next]"), span(due - Date.now() + 999)); // 0 s is said only when it is over
     }
+    tell();
   }
 
-  function hear(headers) {
-    heard = Date.now();
+  /** `isAnswer`: the page is as of now. A fault tells the time and nothing else that is new. */
+  function hear(headers, isAnswer) {
+    if (isAnswer) heard = Date.now();
     const now = Number(headers.get("X-Now"));
-    if (now) ahead = now * 1e3 - heard;
+    if (now) ahead = now * 1e3 - Date.now();
     for (const pair of (headers.get("X-Synced") || "").split(",")) {
       const [id, at] = pair.split("=");
       const sign = at && $(`[data-sign="${CSS.escape(id)}"][data-at]`);
@@ -148,32 +153,34 @@
   // --- When the server is gone --------------------------------------------------------------------------------------
 
   let gone = false;
-  const title = document.title;
 
   function miss() {
     missed += 1;
-    const since = heard;
     plan();
-    if (gone || missed < 2 || Date.now() - since < GONE_MS) return;
-    gone = true;
-    write($("#gone [data-since]"), time(since));
-    show("gone", true);
-    document.body.classList.add("is-gone");
-    document.title = `(${words.gone}) ${title}`;
-    acting(false);
     age();
   }
 
-  function back() {
+  function lose() {
+    if (gone) return;
+    gone = true;
+    write($("#gone [data-since]"), time(heard));
+    show("gone", true);
+    document.body.classList.add("is-gone");
+    acting(false);
+  }
+
+  /** `isAll`: the answer was the whole page, so nothing of it is old any more. */
+  function back(isAll) {
     missed = 0;
     if (!gone) return;
     gone = false;
     show("gone", false);
     document.body.classList.remove("is-gone");
-    document.title = title;
     acting(true);
     show("back", true);
     setTimeout(() => show("back", false), 8e3);
+    if (!isAll) refresh();
+    tell();
   }
 
   /** Buttons that act wait until there is somebody to act on. */
@@ -195,9 +202,10 @@
   document.addEventListener("htmx:after:request", (event) => {
     const { status, headers } = event.detail.ctx.response;
     if (isDead(status)) return miss();
-    hear(headers);
-    back();
-    if (status < 400) { if (!$("#fault").hidden && event.target === poller()) show("fault", false); return; }
+    const isPoll = event.target === poller();
+    hear(headers, status < 400);
+    if (status < 500) back(isPoll); // a server that only breaks has not come back
+    if (status < 400) { if (isPoll) show("fault", false); return; }
     if (status === 401) return; // HX-Redirect leads to the sign-in page
     const reason = headers.get("X-Reason");
     let text = words.fault;
@@ -213,6 +221,23 @@
       miss();
     }
   });
+
+  // --- Trouble, told from another tab -------------------------------------------------------------------------------
+
+  const title = document.title, sign = $("link[rel=icon]"), calm = sign.href;
+  new Image().src = words.markGone; // when it is needed nobody is there to ask for it
+
+  /** How many need attention, what is stale and whether anybody answers, in the title and in the page's icon. */
+  function tell() {
+    const needs = $("#nav-attention[data-some]")?.textContent;
+    const isStale = $("#pulse [data-sign][data-state], #strips .banner--down");
+    const isOld = Date.now() - heard > OLD_MS;
+    const parts = gone ? [words.gone] : [needs, isStale && words.stale, isOld && words.asOf.replace("{}", time(heard, { timeStyle: "short" }))].filter(Boolean);
+    const full = parts.length ? `(${parts.join(", ")}) ${title}` : title;
+    if (document.title !== full) document.title = full;
+    const mark = gone ? words.markGone : isStale || isOld ? words.markStale : needs ? words.markNeeds : calm;
+    if (sign.getAttribute("href") !== mark) sign.setAttribute("href", mark);
+  }
 
   // --- After a swap -------------------------------------------------------------------------------------------------
 
@@ -304,13 +329,13 @@
       return;
     }
     const links = $$(".rowlink");
-    const here = links.findIndex((link) => link.closest("tr").contains(document.activeElement));
+    const here = links.findIndex((link) => link.closest("tr, li").contains(document.activeElement));
     const move = (to) => links[Math.max(0, Math.min(links.length - 1, to))]?.focus();
     const keys = {
       "/": () => { const box = $("#q"); if (box) { box.focus(); box.select(); } },
       j: () => move(here + 1),
       k: () => move(here < 0 ? 0 : here - 1),
-      o: () => links[here]?.click(),
+      ...(here >= 0 && { o: () => links[here].click() }),
       r: refresh,
       "?": () => $("#keys").showModal(),
     };
