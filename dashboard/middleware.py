@@ -8,8 +8,8 @@
    cost of an empty page. Compression stands inside it: what turns round has no body. Django pads each answer by a
    random length and masks the CSRF token anew, so that its size tells nothing of what is in it.
 5. Django's sessions, hosts, CSRF and users, then htmx's details.
-6. LoginRequired, which needs the user, and Locale, whose language its sentences use (every `process_request` runs
-   before the first `process_view`).
+6. LoginRequired, which needs the user and knows their language and zone, and Locale, which has set the browser's
+   before that (every `process_request` runs before the first `process_view`).
 7. Messages, framing, and axes innermost: it turns a failed sign-in into the page that says how long to wait.
 """
 
@@ -33,13 +33,14 @@ from django.http.response import HttpResponseBase
 from django.middleware.locale import LocaleMiddleware
 from django.shortcuts import resolve_url
 from django.urls import Resolver404, resolve
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from dashboard.access import SEE
 from dashboard.insight.pulse import Pulse, pulse
+from dashboard.models import User
 from dashboard.models.connection import Visible, visible_connections
 
 type View = Callable[..., HttpResponseBase]
@@ -291,6 +292,7 @@ class LoginRequired(LoginRequiredMiddleware):
         if not request.user.is_authenticated:
             return self.handle_no_permission(request, view)
         request.META[WHO] = request.user.pk
+        suit(request, request.user)
         if not request.user.has_perm(SEE):
             raise NoRole(
                 _("You are signed in as %(name)s, but you have no role here yet.")
@@ -324,8 +326,21 @@ def zones() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones())
 
 
+def suit(request: HttpRequest, user: User) -> None:
+    """From here on in the language and zone of the profile, where one is chosen there.
+
+    An open page says in which language it was written, so that what a poll brings is written in the same.
+    """
+    language = request.META.get("HTTP_X_LANGUAGE") or user.language
+    if language in dict(settings.LANGUAGES):
+        translation.activate(language)
+        request.LANGUAGE_CODE = language
+    if user.time_zone in zones():
+        timezone.activate(user.time_zone)  # until Locale, which is around this, takes its own back
+
+
 class Locale(LocaleMiddleware):
-    """The person's language as Django finds it, and the time zone that their browser named in the cookie `zone`."""
+    """The browser's language, and the time zone that it named in the cookie `zone`, until it is known who asks."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         zone = unquote(request.COOKIES.get("zone", ""))

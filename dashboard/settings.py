@@ -258,7 +258,7 @@ AXES_LOCKOUT_CALLABLE = "dashboard.views.sign_in.locked_out"
 AXES_CLIENT_IP_CALLABLE = "dashboard.middleware.client_address"
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "dashboard" / "locale"]
 TIME_ZONE = env.zone("DASHBOARD_TIME_ZONE", default="UTC")
 USE_TZ = True
@@ -277,7 +277,12 @@ WHITENOISE_MAX_AGE = 3600
 def build_id() -> str:
     """What an open page compares to learn that it is older than the server: the same for the same code and assets."""
     digest = hashlib.sha256()
-    for folder, pattern in (("static", "*.*"), ("templates", "**/*.html"), ("dashboard", "**/*.py")):
+    for folder, pattern in (
+        ("static", "*.*"),
+        ("templates", "**/*.html"),
+        ("dashboard", "**/*.py"),
+        ("dashboard", "**/*.mo"),
+    ):
         for path in sorted((BASE_DIR / folder).glob(pattern)):
             file = path.stat()
             digest.update(f"{path.name}{file.st_size}{file.st_mtime_ns}".encode())

@@ -22,6 +22,7 @@ from dashboard.views import (
     saved_views,
     sign_in,
     suggestions,
+    you,
 )
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -70,6 +71,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-in/", sign_in.SignIn.as_view(), name="login"),
     path("sign-in/first/", sign_in.first, name="first-admin"),
     path("sign-out/", sign_in.sign_out, name="logout"),
+    path("you/", you.you, name="you"),
     # Machines
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

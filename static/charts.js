@@ -11,10 +11,12 @@
   const HEIGHT = 180, ASK_MS = 30e3;
   const number = new Intl.NumberFormat(language);
   const short = new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
-  const clock = (options) => new Intl.DateTimeFormat(language, { hour12: false, ...options });
+  const timeZone = document.body.dataset.zone; // of the profile; without one the browser's own
+  const clock = (options) => new Intl.DateTimeFormat(language, { hourCycle: "h23", timeZone, ...options });
   const times = { hour: clock({ hour: "2-digit", minute: "2-digit" }), day: clock({ day: "numeric", month: "short" }),
     full: clock({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }) };
   const write = (time, at) => times[time].format(new Date(at * 1e3));
+  const inZone = (at) => (timeZone ? uPlot.tzDate(new Date(at * 1e3), timeZone) : new Date(at * 1e3));
 
   /** A colour of the stylesheet as canvas understands it: only an element knows whether it is light or dark. */
   function resolved(colour) {
@@ -61,11 +63,11 @@
       const axis = { stroke: ink, font: "11px sans-serif", grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 } };
       plot = new uPlot({
         width: box.clientWidth, height: HEIGHT, padding: [8, 20, 0, 0],
-        legend: { show: false },
+        legend: { show: false }, tzDate: inZone,
         cursor: { y: false, drag: { x: true, y: false, uni: 12 }, points: { show: !isColumns, size: 7 } },
         scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.05)] } },
         axes: [
-          { ...axis, space: 64, values: (_plot, ats) => ats.map((at, i) => (i && new Date(at * 1e3).getHours() ? write("hour", at) : write("day", at))) },
+          { ...axis, space: 64, values: (_plot, ats) => ats.map((at, i) => (i && inZone(at).getHours() ? write("hour", at) : write("day", at))) },
           { ...axis, size: 46, values: (_plot, values) => values.map((one) => short.format(one)), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 5e7, 1e8, 1e9] },
         ],
         series: [{}, ...layersDrawn().map((layer) => {
@@ -87,7 +89,7 @@
       asked = Date.now();
       let found;
       try {
-        const answer = await fetch(url, { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(10e3) });
+        const answer = await fetch(url, { headers: { "HX-Request": "true", "X-Language": language }, signal: AbortSignal.timeout(10e3) });
         if (!answer.ok) return;
         found = await answer.json();
       } catch { return; } // the page itself says that the server is gone

@@ -53,7 +53,7 @@
     return past >= 0 ? words.ago.replace("{}", span(past)) : words.in.replace("{}", span(-past));
   };
   const write = (element, text) => { if (element && element.textContent !== text) element.textContent = text; };
-  const time = (ms, form) => new Date(ms).toLocaleTimeString(document.documentElement.lang, { hour12: false, ...form });
+  const time = (ms, form) => new Date(ms).toLocaleTimeString(document.documentElement.lang, { hour12: false, timeZone: document.body.dataset.zone, ...form });
 
   function age() {
     for (const element of $$("time[data-ago]")) write(element, ago(Date.parse(element.dateTime), element.dataset.over));

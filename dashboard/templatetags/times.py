@@ -36,6 +36,10 @@ def spans() -> SafeString:
     )  # safe: escaped here
 
 
+def span(name: str, **values: int) -> str:
+    return _(SPANS[name]) % values
+
+
 @register.filter
 def duration(value: timedelta | float | None) -> str:
     """The two largest units: 41 s, 6 min, 24 h, 13 h 11 min, 3 d 4 h."""
@@ -43,15 +47,15 @@ def duration(value: timedelta | float | None) -> str:
         return ""
     seconds = floor(value.total_seconds() if isinstance(value, timedelta) else value)
     if seconds < 60:
-        return _(SPANS["s"]) % {"s": seconds}
+        return span("s", s=seconds)
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if minutes < 60:
-        return _(SPANS["m"]) % {"m": minutes}
+        return span("m", m=minutes)
     if hours < 48:
         rest = minutes % 60
-        return _(SPANS["hm" if rest else "h"]) % {"h": hours, "m": rest}
+        return span("hm" if rest else "h", h=hours, m=rest)
     rest = hours % 24
-    return _(SPANS["dh" if rest else "d"]) % {"d": days, "h": rest}
+    return span("dh" if rest else "d", d=days, h=rest)
 
 
 @register.filter
