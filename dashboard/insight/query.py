@@ -306,17 +306,17 @@ def _time(typed: Typed, values: list[str], _names: Names, now: datetime) -> Term
 
 
 def _moment(text: str, now: datetime) -> tuple[datetime, datetime]:
-    """From and until: a day has two ends, `7d` (seven days ago) has one."""
+    """From and until, at whole seconds: a day has two ends, `7d` (seven days ago) has one."""
     zone, word = timezone.get_current_timezone(), text.lower()
     today = now.astimezone(zone).date()
     try:
         if found := _AGE.fullmatch(word):
-            moment = now - timedelta(**{UNITS[found[2]]: int(found[1])})
+            moment = now.replace(microsecond=0) - timedelta(**{UNITS[found[2]]: int(found[1])})
             return moment, moment
         if word in ("today", "yesterday"):
             day = today - timedelta(days=word == "yesterday")
         elif len(text) > len("2026-11-22"):
-            moment = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text).replace(microsecond=0)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
             return moment, moment + timedelta(minutes=1)
         else:

@@ -348,14 +348,14 @@ def _is_told_by_facets(clause: Sequence[Term]) -> bool:
 
 
 def _placed(term: Term) -> Q:
-    """A condition by which lists are in order; when a batch was created is part of its place."""
+    """A condition by which lists are in order. A place begins with the second in which the batch was created."""
     if term.field != "created":
         return _condition(term)
     either = Q()
     for since, until in term.values:
         bounds = {"place__gte": since, "place__lt": until}
         either |= Q(**{bound: int(at.timestamp()) << 30 for bound, at in bounds.items() if at is not None})
-    return either & _condition(term)
+    return either
 
 
 def _texts_of(clause: Sequence[Term]) -> list[str] | None:

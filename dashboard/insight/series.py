@@ -6,7 +6,7 @@ Everything is read from roll-ups (models/flow.py), so that a month of a million 
 from collections import Counter as Tally
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
 from django.db import connection as database
@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from dashboard.models.flow import DAY, QUARTER, quarter_of, seconds_of
 
 HOUR = 3_600
+EPOCH = date(1970, 1, 1)
 MOST_KINDS = 8  # of models and endpoints whose lengths of time are told apart
 
 
@@ -102,21 +103,37 @@ def finished(connections: Collection[int], since: int) -> Tally[str]:
     return Tally({outcome: int(batches) for outcome, batches in rows if batches})
 
 
-def finished_by_day(connections: Collection[int], since: int, zone: tzinfo) -> dict[date, Tally[str]]:
+def finished_by_day(connections: Collection[int], since: int, until: int, zone: tzinfo) -> dict[date, Tally[str]]:
     """The same for each day of a zone; a day on which nothing ended is missing."""
-    rows = _rows(
-        "SELECT quarter, outcome, sum(batches) FROM dashboard_finished"  # noqa: S608 (marks of ours)
-        f" WHERE quarter >= %s AND connection_id IN ({_marks(connections)}) GROUP BY quarter, outcome",
-        [since, *connections],
-    )
     days: dict[date, Tally[str]] = {}
-    of_quarter: dict[int, date] = {}
-    for quarter, outcome, batches in rows:
-        day = of_quarter.get(quarter)
-        if day is None:
-            day = of_quarter[quarter] = datetime.fromtimestamp(quarter, zone).date()
-        days.setdefault(day, Tally())[outcome] += int(batches)
+    for begin, end, offset in offsets(since, until, zone):
+        rows = _rows(
+            f"SELECT (quarter + %s) / {DAY} AS day, outcome, sum(batches) FROM dashboard_finished"  # noqa: S608
+            f" WHERE quarter >= %s AND quarter < %s AND connection_id IN ({_marks(connections)}) GROUP BY day, outcome",
+            [offset, begin, end, *connections],
+        )
+        for day, outcome, batches in rows:
+            days.setdefault(EPOCH + timedelta(days=day), Tally())[outcome] += int(batches)
     return days
+
+
+def offsets(since: int, until: int, zone: tzinfo) -> list[tuple[int, int, int]]:
+    """The stretches in which a zone's clocks are so many seconds ahead of UTC: one, unless they were changed."""
+    found = [(since, since, offset_at(since, zone))]
+    for day in range(since, until, DAY):
+        if offset_at(min(day + DAY, until), zone) == found[-1][2]:
+            continue
+        for at in range(day, min(day + DAY, until) + 1, QUARTER):
+            if (offset := offset_at(at, zone)) != found[-1][2]:
+                found[-1] = (found[-1][0], at, found[-1][2])
+                found.append((at, at, offset))
+    return [*found[:-1], (found[-1][0], until, found[-1][2])]
+
+
+def offset_at(second: int, zone: tzinfo) -> int:
+    """Seconds by which a zone's clocks are ahead of UTC."""
+    offset = datetime.fromtimestamp(second, zone).utcoffset()
+    return int(offset.total_seconds()) if offset else 0
 
 
 def finished_by_hour(connections: Collection[int], since: int) -> dict[int, Tally[str]]:

@@ -3,7 +3,7 @@
 from collections import Counter as Tally
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -158,7 +158,9 @@ def outcomes_chart(connections: Collection[int], asked: Range, now: datetime) ->
     else:
         today = timezone.localdate(now)
         dates = [today - timedelta(days=i) for i in range(asked.seconds // DAY - 1, -1, -1)]
-        by_day = series.finished_by_day(connections, asked.since(now), timezone.get_current_timezone())
+        by_day = series.finished_by_day(
+            connections, asked.since(now), int(now.timestamp()) + 1, timezone.get_current_timezone()
+        )
         ended = [by_day.get(day, Tally()) for day in dates]
         marks = [date_format(day, _("j M")) for day in dates]
         labels = [date_format(day, _("D j M")) for day in dates]
@@ -240,14 +242,15 @@ class FlowTable:
 
 
 def flow_table(flow: Flowed, asked: Range) -> FlowTable:
-    sums: dict[str, list[int | None]] = {}
+    # Grouped first and written afterwards: a month has 720 hours, and writing a date costs.
+    sums: dict[datetime | date, list[int | None]] = {}
     for step in flow.steps:
         local = timezone.localtime(datetime.fromtimestamp(step.at, UTC))
-        label = date_format(local, _("D H:i") if asked.seconds <= DAY else _("D j M"))
-        held = sums.setdefault(label, [None, None, None])
+        held = sums.setdefault(local if asked.seconds <= DAY else local.date(), [None, None, None])
         if step.completed is None:
             continue
         held[0] = (held[0] or 0) + step.completed
         held[1] = (held[1] or 0) + (step.failed or 0)
         held[2] = max(held[2] or 0, step.in_flight or 0)
-    return FlowTable([(label, *held) for label, held in reversed(sums.items())], flow.late)  # type: ignore[misc]
+    form = _("D H:i") if asked.seconds <= DAY else _("D j M")
+    return FlowTable([(date_format(at, form), *held) for at, held in reversed(sums.items())], flow.late)  # type: ignore[misc]

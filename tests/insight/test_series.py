@@ -1,7 +1,8 @@
 """What charts draw: sums of the roll-ups, with a gap wherever nobody looked."""
 
+import itertools
 from collections import Counter as Tally
-from datetime import UTC, date
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from dashboard.insight import series
 from dashboard.models import Connection, Finished, Flow, Lasted
-from dashboard.models.flow import DAY, length_of
+from dashboard.models.flow import DAY, QUARTER, length_of
 from tests.batches_made import connection_made
 
 pytestmark = pytest.mark.django_db
@@ -68,9 +69,29 @@ def test_days_are_those_of_the_persons_own_zone(prod: Connection) -> None:
     for quarter, batches in ((NOON, 2), (NOON + 9 * HOUR, 3), (NOON + 7 * HOUR + 2700, 5)):
         Finished.objects.create(connection=prod, quarter=quarter, outcome="partial", batches=batches)
     today, tomorrow = date(2026, 11, 22), date(2026, 11, 23)
-    assert series.finished_by_day([prod.pk], NOON, UTC) == {today: Tally(partial=10)}
-    nepal = series.finished_by_day([prod.pk], NOON, ZoneInfo("Asia/Kathmandu"))  # five hours and three quarters ahead
+    assert series.finished_by_day([prod.pk], NOON, NOON + DAY, UTC) == {today: Tally(partial=10)}
+    nepal = series.finished_by_day(
+        [prod.pk], NOON, NOON + DAY, ZoneInfo("Asia/Kathmandu")
+    )  # five hours and three quarters ahead
     assert nepal == {today: Tally(partial=2), tomorrow: Tally(partial=8)}
+
+
+@given(
+    st.sampled_from(["Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "UTC", "Asia/Kathmandu"]),
+    st.integers(NOON - 400 * DAY, NOON),
+    st.integers(1, 40),
+)
+def test_a_day_is_that_of_the_clocks_on_the_wall_also_when_they_are_changed(name: str, since: int, days: int) -> None:
+    zone, since = ZoneInfo(name), since - since % QUARTER
+    until = since + days * DAY
+    stretches = series.offsets(since, until, zone)
+    assert (stretches[0][0], stretches[-1][1]) == (since, until)
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(stretches))
+    for begin, end, offset in stretches:
+        for quarter in range(begin, end, QUARTER):
+            assert datetime.fromtimestamp(quarter, zone).date() == date(1970, 1, 1) + timedelta(
+                days=(quarter + offset) // DAY
+            )
 
 
 def test_an_hour_or_a_range_counts_what_ended_in_it(prod: Connection) -> None:
