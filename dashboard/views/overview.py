@@ -243,9 +243,10 @@ class FlowTable:
 
 def flow_table(flow: Flowed, asked: Range) -> FlowTable:
     # Grouped first and written afterwards: a month has 720 hours, and writing a date costs.
+    zone = timezone.get_current_timezone()
     sums: dict[datetime | date, list[int | None]] = {}
     for step in flow.steps:
-        local = timezone.localtime(datetime.fromtimestamp(step.at, UTC))
+        local = datetime.fromtimestamp(step.at, zone)
         held = sums.setdefault(local if asked.seconds <= DAY else local.date(), [None, None, None])
         if step.completed is None:
             continue
