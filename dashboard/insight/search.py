@@ -12,13 +12,23 @@ from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import connection as database
-from django.db.models import BooleanField, F, Func, Q, TextField, Value
-from django.db.models.functions import Coalesce, Concat
-from django.db.models.lookups import IExact, IsNull, IStartsWith
+from django.db.models import Q, Value
+from django.db.models.functions import Concat
 
+from dashboard.insight import search_on_postgresql
 from dashboard.insight.outcome import outcomes_of_status
-from dashboard.insight.query import COUNTS, TIMES, Query, Term
-from dashboard.models import Batch, Facet
+from dashboard.insight.query import Query, Term
+from dashboard.insight.search_conditions import (
+    begins_with,
+    condition_of,
+    condition_of_term,
+    holds,
+    id_starts_of,
+    is_told_by_facets,
+    text_of_word,
+    values_that_hold,
+)
+from dashboard.models import Batch
 from dashboard.models.batch import TERMINAL, Outcome
 from dashboard.models.search import ID_TAIL, SHORTEST_INDEXED_WORD, facet
 
@@ -62,7 +72,13 @@ def find(
 
     `below` and `above` are places: below one the newest are taken, above one the oldest. Newest first in any case.
     """
-    plan = _plan_of(query, within or Q(), outcomes, below, above)
+    within = within or Q()
+    if database.vendor == "postgresql":
+        whole = condition_of(query) & within & (Q(outcome__in=outcomes) if outcomes else Q())
+        rows = search_on_postgresql.found(query, whole, limit, below, above)
+        if rows is not None:
+            return Found([Match(*row) for row in (rows if above is None else rows[::-1])])
+    plan = _plan_of(query, within, outcomes, below, above)
     if plan is None:
         return Found([])
     matches, looked_to = _walked(plan, limit)
@@ -80,7 +96,12 @@ def tally(query: Query, within: Q | None = None, *, most: int) -> tuple[Tally[st
 
     So many are counted and no more; of long texts, where each costs more, fewer.
     """
-    plan = _plan_of(query, within or Q(), (), None, None)
+    within = within or Q()
+    if database.vendor == "postgresql":
+        told = search_on_postgresql.tallied(query, condition_of(query) & within, most)
+        if told is not None:
+            return told
+    plan = _plan_of(query, within, (), None, None)
     if plan is None:
         return Tally(), True
     most = min(most, max(1_000, TRIGRAMS // max(1, sum(map(len, plan.text))) // 1_000 * 1_000))
@@ -97,100 +118,6 @@ def tally(query: Query, within: Q | None = None, *, most: int) -> tuple[Tally[st
         [(commonest, number)] = counted.most_common(1)
         counted[commonest] = max(0, number - (counted.total() - most))
     return counted, is_all
-
-
-# --- Conditions on a row ----------------------------------------------------------------------------------------------
-
-
-def condition_of(query: Query) -> Q:
-    """The whole of a query as a condition on a row."""
-    whole = Q()
-    for clause in query.clauses:
-        either = Q()
-        for term in clause:
-            either |= ~_condition(term) if term.is_not else _condition(term)
-        whole &= either
-    return whole
-
-
-class _MetadataValue(Func):
-    """What stands behind a key of the metadata, whatever the key is: Django takes "1" for a place in a list."""
-
-    output_field = TextField()
-
-    def __init__(self, key: str) -> None:
-        super().__init__(F("metadata"), Value(key if database.vendor == "postgresql" else f'$."{key}"'))
-
-    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        return self.as_sql(compiler, connection, function="json_extract", **extra)
-
-    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        return self.as_sql(compiler, connection, template="(%(expressions)s)", arg_joiner=" ->> ", **extra)
-
-
-def _condition(term: Term) -> Q:
-    either = Q()
-    for value in term.values:
-        either |= _holds(term, value)
-    return either
-
-
-def _holds(term: Term, value: Any) -> Q:
-    match term.field:
-        case "":
-            return Q(search_text__icontains=_text_of(value)) | _begins("remote_id", _starts_of(value))
-        case "conn":
-            return Q(connection=value)
-        case "status" | "outcome":
-            return Q(**{term.field: value})
-        case "id":
-            return _begins("remote_id", [value, f"batch_{value}"]) | Q(remote_id__iendswith=value)
-        case "input":
-            return Q(input_file_id=value)
-        case "window":
-            return Q(completion_window__iexact=value)
-        case "meta":
-            return _metadata(term.key, value)
-        case name if name in COUNTS:
-            return Q(**{f"{COUNTS[name]}__gte": value[0], f"{COUNTS[name]}__lte": value[1]})
-        case name if name in TIMES:
-            since, until = value
-            bounds = {f"{TIMES[name]}__gte": since, f"{TIMES[name]}__lt": until}
-            return Q(**{bound: moment for bound, moment in bounds.items() if moment is not None})
-        case name:
-            return Q(**{f"{name}__{'iexact' if term.op == '=' else 'icontains'}": value})
-
-
-def _metadata(key: str, value: str) -> Q:
-    """`meta.team:search` is the value itself, `meta.team:sea*` its beginning, `meta.team:*` any."""
-    held = _MetadataValue(key)
-    if value == "*":
-        return Q(IsNull(held, False))
-    known = Coalesce(
-        held, Value(""), output_field=TextField()
-    )  # what has no such key is not the value, and its negation is
-    return Q(IStartsWith(known, value[:-1]) if value.endswith("*") else IExact(known, value))
-
-
-def _text_of(word: str) -> str:
-    return f"\n{word}\n" if len(word) < SHORTEST_INDEXED_WORD else word
-
-
-def _starts_of(word: str) -> list[str]:
-    """What an id may begin with that somebody looks for by this word; nothing if most ids would."""
-    is_telling = len(word) > SHORTEST_INDEXED_WORD and not "batch_".startswith(word)
-    return [word, f"batch_{word}"] if is_telling else []
-
-
-def _begins(column: str, starts: Sequence[str]) -> Q:
-    either = Q()
-    for start in starts:
-        # SQLite's LIKE ignores case and with it the index; PostgreSQL's order of texts is no order of prefixes.
-        if database.vendor == "sqlite":
-            either |= Q(**{f"{column}__gte": start, f"{column}__lt": start + LAST})
-        else:
-            either |= Q(**{f"{column}__istartswith": start})
-    return either
 
 
 # --- Candidates -------------------------------------------------------------------------------------------------------
@@ -294,12 +221,7 @@ def _plan_of(query: Query, within: Q, outcomes: tuple[str, ...], below: int | No
                 plan.rest &= held
         elif len(clause) == 1 and clause[0].field in PLACED:
             plan.inner &= _placed(clause[0])
-        elif database.vendor != "sqlite":
-            told = _told(clause)
-            plan.inner &= told or Q()
-            if told is None or not _is_told_by_facets(clause):
-                plan.rest &= held
-        elif (texts := _texts_of(clause)) is None:
+        elif database.vendor != "sqlite" or (texts := _texts_of(clause)) is None:
             plan.rest &= held
         elif not texts:
             return None
@@ -307,7 +229,7 @@ def _plan_of(query: Query, within: Q, outcomes: tuple[str, ...], below: int | No
             plan.text.append(f"({' OR '.join(texts)})")
             plan.by_text &= _by_text(clause)
             plan.starts += [start for term in clause for start in _id_starts(term)]
-            if any(term.field for term in clause) and not _is_told_by_facets(clause):
+            if any(term.field for term in clause) and not is_told_by_facets(clause):
                 plan.rest &= held  # a text may stand elsewhere in the row
     if not wanted:
         return None
@@ -339,18 +261,10 @@ def _outcomes_of(clause: Sequence[Term]) -> frozenset[str] | None:
     return possible
 
 
-def _is_told_by_facets(clause: Sequence[Term]) -> bool:
-    """Whether the index knows exactly what the clause asks for."""
-    return all(
-        term.field in Facet.Field or (term.field == "meta" and not any(value.endswith("*") for value in term.values))
-        for term in clause
-    )
-
-
 def _placed(term: Term) -> Q:
     """A condition by which lists are in order. A place begins with the second in which the batch was created."""
     if term.field != "created":
-        return _condition(term)
+        return condition_of_term(term)
     either = Q()
     for since, until in term.values:
         bounds = {"place__gte": since, "place__lt": until}
@@ -365,9 +279,9 @@ def _texts_of(clause: Sequence[Term]) -> list[str] | None:
         for value in term.values:
             match term.field:
                 case "":
-                    texts.append(_phrase(_text_of(value)))
+                    texts.append(_phrase(text_of_word(value)))
                 case "model" | "endpoint":
-                    texts += [_phrase(f"\n{facet(term.field, one)}\n") for one in _values_that_hold(term, value)]
+                    texts += [_phrase(f"\n{facet(term.field, one)}\n") for one in values_that_hold(term, value)]
                 case "meta" if not value.endswith("*"):
                     texts.append(_phrase(f"\n{facet(f'meta.{term.key}', value)}\n"))
                 case "meta" if len(value) > SHORTEST_INDEXED_WORD:
@@ -379,42 +293,6 @@ def _texts_of(clause: Sequence[Term]) -> list[str] | None:
                 case _:
                     return None
     return texts
-
-
-class _HasLine(Func):
-    """Whether one of some lines stands in the text; PostgreSQL has an index of them (migration 0002)."""
-
-    output_field = BooleanField()
-    template = "(string_to_array(upper(%(expressions)s::text[])"
-    arg_joiner = "), E'\\n') && "  # closes what the template opens around the text
-
-
-def _told(clause: Sequence[Term]) -> Q | None:
-    """What PostgreSQL's indexes can be asked for a clause, None when they cannot help."""
-    either = Q(pk__in=[])
-    lines: list[str] = []
-    for term in clause:
-        for value in term.values:
-            match term.field:
-                case "":
-                    either |= _holds(term, value)
-                case "model" | "endpoint":
-                    lines += [facet(term.field, one) for one in _values_that_hold(term, value)]
-                case "meta" if not value.endswith("*"):
-                    lines.append(facet(f"meta.{term.key}", value))
-                case "meta" | "name" | "owner" if len(value := value.rstrip("*")) >= SHORTEST_INDEXED_WORD:
-                    either |= Q(search_text__icontains=value)
-                case "id":
-                    either |= _begins("remote_id", [value, f"batch_{value}"]) | Q(remote_id__iendswith=value)
-                case _:
-                    return None
-    return either | Q(_HasLine(F("search_text"), Value(lines))) if lines else either
-
-
-def _values_that_hold(term: Term, value: str) -> list[str]:
-    """The values of a facet that a term asks for by a part of them, or by the whole."""
-    wanted = {"value__iexact" if term.op == "=" else "value__icontains": value}
-    return list(Facet.objects.filter(field=term.field, **wanted).values_list("value", flat=True).distinct())
 
 
 def _phrase(text: str) -> str:
@@ -429,14 +307,14 @@ def _by_text(clause: Sequence[Term]) -> Q:
             if term.field == "id":
                 either |= Q(remote_id__iendswith=value)
             else:
-                either |= _holds(term, value) if term.field else Q(search_text__icontains=_text_of(value))
+                either |= holds(term, value) if term.field else Q(search_text__icontains=text_of_word(value))
     return either
 
 
 def _id_starts(term: Term) -> list[str]:
     if term.field == "id":
         return [start for value in term.values for start in (value, f"batch_{value}")]
-    return [] if term.field else _starts_of(term.values[0])
+    return [] if term.field else id_starts_of(term.values[0])
 
 
 # --- Asking -----------------------------------------------------------------------------------------------------------
@@ -461,12 +339,14 @@ def _begun(plan: _Plan, limit: int, apart: Q | None = None) -> list[Match]:
     bounds = {"place__lt": plan.below, "place__gt": plan.above}
     whole &= Q(**{name: at for name, at in bounds.items() if at is not None})
     # In no order, or SQLite would walk the whole list.
-    begins = _begins("remote_id", plan.starts)
+    begins = begins_with("remote_id", plan.starts)
     alike = Batch.objects.filter(begins).order_by()
     if alike.values("pk")[: FEW_IDS + 1].count() <= FEW_IDS:
         rows = alike.filter(whole)
     else:
         # Of many the first stand near the start of the list. An expression, so that SQLite walks that and not the ids.
-        rows = Batch.objects.alias(begins=Concat("remote_id", Value(""))).filter(_begins("begins", plan.starts), whole)
+        rows = Batch.objects.alias(begins=Concat("remote_id", Value(""))).filter(
+            begins_with("begins", plan.starts), whole
+        )
         rows = rows.order_by("-place" if plan.above is None else "place")[:limit]
     return [Match(*row) for row in rows.values_list("pk", "place", "outcome")]

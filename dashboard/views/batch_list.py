@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy
 
 from dashboard.insight.pulse import Pulse
 from dashboard.insight.query import FAILED, Query, query_of
-from dashboard.insight.search import LOOKED, Match, condition_of, find
+from dashboard.insight.search import LOOKED, Match, find
+from dashboard.insight.search_conditions import condition_of
 from dashboard.models import Batch
 from dashboard.models.batch import BatchQuerySet, Outcome
 from dashboard.models.connection import visible_connections
