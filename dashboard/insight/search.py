@@ -16,7 +16,6 @@ from django.db.models import Q, Value
 from django.db.models.functions import Concat
 
 from dashboard.insight import search_on_postgresql
-from dashboard.insight.outcome import outcomes_of_status
 from dashboard.insight.query import Query, Term
 from dashboard.insight.search_conditions import (
     begins_with,
@@ -25,6 +24,7 @@ from dashboard.insight.search_conditions import (
     holds,
     id_starts_of,
     is_told_by_facets,
+    outcomes_of_clause,
     text_of_word,
     values_that_hold,
 )
@@ -75,7 +75,7 @@ def find(
     within = within or Q()
     if database.vendor == "postgresql":
         whole = condition_of(query) & within & (Q(outcome__in=outcomes) if outcomes else Q())
-        rows = search_on_postgresql.found(query, whole, limit, below, above)
+        rows = search_on_postgresql.found(query, whole, outcomes, limit, below, above)
         if rows is not None:
             return Found([Match(*row) for row in (rows if above is None else rows[::-1])])
     plan = _plan_of(query, within, outcomes, below, above)
@@ -215,7 +215,7 @@ def _plan_of(query: Query, within: Q, outcomes: tuple[str, ...], below: int | No
         if any(term.is_not for term in clause):
             plan.rest &= held
             continue
-        if (possible := _outcomes_of(clause)) is not None:
+        if (possible := outcomes_of_clause(clause)) is not None:
             wanted &= possible
             if not all(term.field == "outcome" or set(term.values) <= set(TERMINAL) for term in clause):
                 plan.rest &= held
@@ -245,20 +245,6 @@ def _plan_of(query: Query, within: Q, outcomes: tuple[str, ...], below: int | No
 
 
 PLACED = {"conn", "created", "input"}  # by which lists are in order, one index or another
-
-
-def _outcomes_of(clause: Sequence[Term]) -> frozenset[str] | None:
-    """The outcomes that a clause leaves, None when it does not speak of them alone."""
-    possible: frozenset[str] = frozenset()
-    for term in clause:
-        match term.field:
-            case "outcome":
-                possible |= frozenset(term.values)
-            case "status":
-                possible = possible.union(*map(outcomes_of_status, term.values))
-            case _:
-                return None
-    return possible
 
 
 def _placed(term: Term) -> Q:

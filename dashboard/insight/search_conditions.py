@@ -5,9 +5,10 @@ from typing import Any
 
 from django.db import connection as database
 from django.db.models import F, Func, Q, TextField, Value
-from django.db.models.functions import Coalesce
-from django.db.models.lookups import IExact, IsNull, IStartsWith
+from django.db.models.functions import Coalesce, StrIndex, Upper
+from django.db.models.lookups import GreaterThan, IExact, IsNull, IStartsWith
 
+from dashboard.insight.outcome import outcomes_of_status
 from dashboard.insight.query import COUNTS, TIMES, Query, Term
 from dashboard.models import Facet
 from dashboard.models.search import SHORTEST_INDEXED_WORD
@@ -51,7 +52,7 @@ def condition_of_term(term: Term) -> Q:
 def holds(term: Term, value: Any) -> Q:
     match term.field:
         case "":
-            return Q(search_text__icontains=text_of_word(value)) | begins_with("remote_id", id_starts_of(value))
+            return _in_text(text_of_word(value)) | begins_with("remote_id", id_starts_of(value))
         case "conn":
             return Q(connection=value)
         case "status" | "outcome":
@@ -72,6 +73,13 @@ def holds(term: Term, value: Any) -> Q:
             return Q(**{bound: moment for bound, moment in bounds.items() if moment is not None})
         case name:
             return Q(**{f"{name}__{'iexact' if term.op == '=' else 'icontains'}": value})
+
+
+def _in_text(text: str) -> Q:
+    if database.vendor == "sqlite":
+        return Q(search_text__icontains=text)
+    # Not by LIKE, for which PostgreSQL would ask its index of trigrams, whether or not that is the short way.
+    return Q(GreaterThan(StrIndex(Upper("search_text"), Upper(Value(text))), 0))
 
 
 def _metadata(key: str, value: str) -> Q:
@@ -102,7 +110,7 @@ def begins_with(column: str, starts: Sequence[str]) -> Q:
         if database.vendor == "sqlite":
             either |= Q(**{f"{column}__gte": start, f"{column}__lt": start + LAST})
         else:
-            either |= Q(**{f"{column}__istartswith": start})
+            either |= Q(**{f"{column}__startswith": start})
     return either
 
 
@@ -118,3 +126,17 @@ def is_told_by_facets(clause: Sequence[Term]) -> bool:
         term.field in Facet.Field or (term.field == "meta" and not any(value.endswith("*") for value in term.values))
         for term in clause
     )
+
+
+def outcomes_of_clause(clause: Sequence[Term]) -> frozenset[str] | None:
+    """The outcomes that a clause leaves, None when it does not speak of them alone."""
+    possible: frozenset[str] = frozenset()
+    for term in clause:
+        match term.field:
+            case "outcome":
+                possible |= frozenset(term.values)
+            case "status":
+                possible = possible.union(*map(outcomes_of_status, term.values))
+            case _:
+                return None
+    return possible

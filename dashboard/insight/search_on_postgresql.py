@@ -11,24 +11,35 @@ from django.db.models import BooleanField, F, Max, Min, Q
 from django.db.models.expressions import RawSQL
 
 from dashboard.insight.query import Query, Term
-from dashboard.insight.search_conditions import begins_with, holds, is_told_by_facets, values_that_hold
+from dashboard.insight.search_conditions import (
+    id_starts_of,
+    is_told_by_facets,
+    outcomes_of_clause,
+    text_of_word,
+    values_that_hold,
+)
 from dashboard.models import Batch
 from dashboard.models.batch import BatchQuerySet
 from dashboard.models.search import SHORTEST_INDEXED_WORD, facet
 
 NEAR = 2_000  # of the list, that are looked at before the index of words is asked: some 5 ms
 COUNTED = 4_000  # and no more: each is a page of the table
-# As in migration 0002: the lines of the text, each with its stretch.
+# As in migration 0002: the lines of the text and the outcome, each with its stretch.
 LINES = (
-    "string_to_array(replace(upper(dashboard_batch.search_text), E'\\n',"
-    " '@' || (dashboard_batch.place >> 50)::text || E'\\n'), E'\\n') && %s::text[]"
+    "array_append(string_to_array(replace(upper(dashboard_batch.search_text), E'\\n',"
+    " '@' || (dashboard_batch.place >> 50)::text || E'\\n'), E'\\n'),"
+    " (dashboard_batch.outcome || '@') || (dashboard_batch.place >> 50)::text) && %s::text[]"
 )
 STRETCH = 50  # bits of a place
+END = 7
+OUTCOMES = ("outcome", "status")
 
 type Rows = list[tuple[int, int, str]]
 
 
-def found(query: Query, whole: Q, limit: int, below: int | None, above: int | None) -> Rows | None:
+def found(
+    query: Query, whole: Q, outcomes: Sequence[str], limit: int, below: int | None, above: int | None
+) -> Rows | None:
     """The (pk, place, outcome) of what `whole` holds for; None where no index of texts helps with the query."""
     told, facets = _told(query)
     if not (told or facets):
@@ -38,21 +49,22 @@ def found(query: Query, whole: Q, limit: int, below: int | None, above: int | No
     up = above is not None
     bounds = {"place__lt": below, "place__gt": above}
     near = Batch.objects.filter(**{name: at for name, at in bounds.items() if at is not None})
-    rows = near.filter(whole, told)
+    rows = near.filter(whole)
     matches: Rows = []
     if facets:
+        facets += [outcomes] if outcomes else []
         for stretches in _stretches(below, above):
-            matches += _sorted(rows.filter(_in(facets, stretches)), limit - len(matches), up=up)
+            matches += _sorted(rows.filter(told, _in(facets, stretches)), limit - len(matches), up=up)
             if len(matches) >= limit:
                 break
         return matches
     order, beyond = ("place", "place__gt") if up else ("-place", "place__lt")
     last = near.order_by(order).values_list("place", flat=True)[NEAR - 1 : NEAR].first()
     if last is None:
-        return _sorted(rows, limit, up=up)
+        return _sorted(rows.filter(told), limit, up=up)
     matches += rows.exclude(**{beyond: last}).order_by(order).values_list("pk", "place", "outcome")[:limit]
     if len(matches) < limit:
-        matches += _sorted(rows.filter(**{beyond: last}), limit - len(matches), up=up)
+        matches += _sorted(rows.filter(told, **{beyond: last}), limit - len(matches), up=up)
     return matches
 
 
@@ -106,23 +118,28 @@ def _in(facets: Sequence[Sequence[str]], stretches: range) -> Q:
     return whole
 
 
-def _told(query: Query) -> tuple[Q, list[list[str]]]:
-    """What the index of trigrams can be asked for, and the facets of clauses that are told by them."""
-    told, facets = Q(), []
+def _told(query: Query) -> tuple[Q, list[Sequence[str]]]:
+    """What the index of trigrams can be asked for; and for each clause that facets tell, these and outcomes."""
+    told, lines, outcomes = Q(), [], []
     for clause in query.clauses:
         if any(term.is_not for term in clause):
             continue
-        if is_told_by_facets(clause):
-            facets.append([one for term in clause for value in term.values for one in _facets_of(term, value)])
+        if (possible := outcomes_of_clause(clause)) is not None:
+            outcomes.append(sorted(possible))
+        elif is_told_by_facets([term for term in clause if term.field not in OUTCOMES]):
+            lines.append([one for term in clause for one in _lines_of(term)])
         elif (either := _by_trigrams(clause)) is not None:
             told &= either
-    return told, facets
+    # By outcome alone a list is in order anyhow.
+    return told, [*lines, *outcomes] if lines else []
 
 
-def _facets_of(term: Term, value: str) -> list[str]:
+def _lines_of(term: Term) -> list[str]:
+    if term.field in OUTCOMES:
+        return sorted(outcomes_of_clause([term]) or ())
     if term.field == "meta":
-        return [facet(f"meta.{term.key}", value)]
-    return [facet(term.field, one) for one in values_that_hold(term, value)]
+        return [facet(f"meta.{term.key}", value) for value in term.values]
+    return [facet(term.field, one) for value in term.values for one in values_that_hold(term, value)]
 
 
 def _by_trigrams(clause: Sequence[Term]) -> Q | None:
@@ -131,11 +148,21 @@ def _by_trigrams(clause: Sequence[Term]) -> Q | None:
         for value in term.values:
             match term.field:
                 case "":
-                    either |= holds(term, value)
+                    either |= _has_ends(text_of_word(value))
+                    for start in id_starts_of(value):
+                        either |= Q(remote_id__istartswith=start)
                 case "meta" | "name" | "owner" if len(value := value.rstrip("*")) >= SHORTEST_INDEXED_WORD:
-                    either |= Q(search_text__icontains=value)
+                    either |= _has_ends(value)
                 case "id":
-                    either |= begins_with("remote_id", [value, f"batch_{value}"]) | Q(remote_id__iendswith=value)
+                    either |= Q(remote_id__istartswith=value) | Q(remote_id__istartswith=f"batch_{value}")
+                    either |= Q(remote_id__iendswith=value)
                 case _:
                     return None
     return either
+
+
+def _has_ends(word: str) -> Q:
+    """The first and last letters of a long word: each trigram that is asked for costs, and the row tells the rest."""
+    if len(word) <= 2 * END:
+        return Q(search_text__icontains=word)
+    return Q(search_text__icontains=word[:END]) & Q(search_text__icontains=word[-END:])

@@ -23,7 +23,10 @@ def test_what_holds_on_postgresql_alone(server: str, tmp_path: Path) -> None:
     passes(["tests/servers/promises_on_postgresql.py"], {"DATABASE_URL": f"{server}/alone"}, tmp_path)
 
 
-@pytest.mark.parametrize("suite", ["tests/sync", "tests/test_tasks.py"])
+@pytest.mark.parametrize(
+    "suite",
+    ["tests/sync", "tests/test_tasks.py", "tests/insight/test_search.py", "tests/insight/test_series.py"],
+)
 def test_the_suite_passes_on_postgresql(server: str, tmp_path: Path, suite: str) -> None:
     assert (REPO / suite).exists()
     name = suite.replace("/", "_").removesuffix(".py")
