@@ -8,7 +8,7 @@
   if (!words || !plots.length || !window.uPlot) return;
   // As the pages write a date: 21 Nov.
   const language = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
-  const HEIGHT = 180, ASK_MS = 30e3;
+  const HEIGHT = 172, ASK_MS = 30e3;
   const number = new Intl.NumberFormat(language);
   const short = new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
   const clock = (options) => new Intl.DateTimeFormat(language, { hour12: false, ...options });
@@ -65,7 +65,7 @@
         cursor: { y: false, drag: { x: true, y: false, uni: 12 }, points: { show: !isColumns, size: 7 } },
         scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.05)] } },
         axes: [
-          { ...axis, space: 64, values: (_plot, ats) => ats.map((at, i) => (i && new Date(at * 1e3).getHours() ? write("hour", at) : write("day", at))) },
+          { ...axis, size: 30, space: 64, values: (_plot, ats) => ats.map((at, i) => (i && new Date(at * 1e3).getHours() ? write("hour", at) : write("day", at))) },
           { ...axis, size: 46, values: (_plot, values) => values.map((one) => short.format(one)), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 5e7, 1e8, 1e9] },
         ],
         series: [{}, ...layersDrawn().map((layer) => {
