@@ -6,12 +6,12 @@
   const words = document.getElementById("plot-words")?.dataset;
   const plots = [...document.querySelectorAll("[data-plot]")];
   if (!words || !plots.length || !window.uPlot) return;
-  // As the pages write a date: 21 Nov.
-  const language = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
+  const language = document.documentElement.lang;
   const HEIGHT = 172, ASK_MS = 30e3;
   const number = new Intl.NumberFormat(language);
   const short = new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
-  const clock = (options) => new Intl.DateTimeFormat(language, { hour12: false, ...options });
+  // As the pages write a date: 21 Nov.
+  const clock = (options) => new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { hour12: false, ...options });
   const times = { hour: clock({ hour: "2-digit", minute: "2-digit" }), day: clock({ day: "numeric", month: "short" }),
     full: clock({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }) };
   const write = (time, at) => times[time].format(new Date(at * 1e3));
@@ -39,6 +39,9 @@
       if (!isColumns) return layers;
       return layers.map((_values, i) => numbers.at.map((_at, j) => layers.slice(0, i + 1).reduce((sum, layer) => (layer[j] === null ? null : sum + layer[j]), 0))).reverse();
     };
+    /** With the end of the last step, which would have no width otherwise: a column ends there, a line goes on to it. */
+    const end = () => numbers.at.at(-1) + numbers.step;
+    const drawn = () => [[...numbers.at, end()], ...heights().map((values) => [...values, isColumns ? null : values.at(-1)])];
     const layersDrawn = () => (isColumns ? [...numbers.layers].reverse() : numbers.layers);
 
     function value(i) {
@@ -52,7 +55,7 @@
     }
     const latest = () => numbers.layers[0].values.findLastIndex((one) => one !== null);
     // Where nothing is pointed at, the latest is said.
-    const say = (i) => { const text = value(i ?? latest()); if (said.textContent !== text) said.textContent = text; };
+    const say = (i) => { const text = value(i in numbers.at ? i : latest()); if (said.textContent !== text) said.textContent = text; };
 
     function make() {
       const ink = resolved("var(--ink-3)"), line = resolved("var(--line)");
@@ -75,12 +78,12 @@
             : { stroke, width: 1.75, spanGaps: false, fill: resolved(`color-mix(in srgb, ${ink} 12%, transparent)`), paths: uPlot.paths.stepped({ align: 1 }) };
         })],
         hooks: { setCursor: [(one) => say(one.cursor.idx)] },
-      }, [numbers.at, ...heights()], box);
+      }, drawn(), box);
       if (scale) plot.setScale("x", scale);
       say(plot.cursor.idx);
     }
 
-    const zoomed = () => plot.scales.x.min > numbers.at[0] || plot.scales.x.max < numbers.at.at(-1);
+    const zoomed = () => plot.scales.x.min > numbers.at[0] || plot.scales.x.max < end();
 
     async function ask() {
       if (Date.now() - asked < ASK_MS && numbers) return;
@@ -94,13 +97,13 @@
       numbers = found;
       if (!plot) return make();
       const { min, max } = plot.scales.x, kept = zoomed();
-      plot.setData([numbers.at, ...heights()], !kept);
+      plot.setData(drawn(), !kept);
       if (kept) plot.setScale("x", { min, max });
       say(plot.cursor.idx);
     }
 
     function show(from, until) {
-      const first = numbers.at[0], last = numbers.at.at(-1), room = Math.max(until - from, 4 * numbers.step);
+      const first = numbers.at[0], last = end(), room = Math.max(until - from, 4 * numbers.step);
       const begin = Math.max(first, Math.min(from, last - room));
       plot.setScale("x", { min: begin, max: Math.min(last, begin + room) });
     }
@@ -126,7 +129,7 @@
         "+": () => show(middle - half, middle + half),
         "=": () => show(middle - half, middle + half),
         "-": () => show(min - 2 * half, max + 2 * half),
-        0: () => show(numbers.at[0], numbers.at[last]),
+        0: () => show(numbers.at[0], end()),
       };
       if (!Object.hasOwn(keys, event.key)) return;
       event.preventDefault();
@@ -136,17 +139,17 @@
 
     figure.querySelector("[data-png]")?.addEventListener("click", () => {
       if (!plot) return;
-      const drawn = plot.ctx.canvas, ratio = devicePixelRatio || 1, head = 28 * ratio;
+      const picture = plot.ctx.canvas, ratio = devicePixelRatio || 1, head = 28 * ratio;
       const canvas = document.createElement("canvas");
-      canvas.width = drawn.width;
-      canvas.height = drawn.height + head;
+      canvas.width = picture.width;
+      canvas.height = picture.height + head;
       const paper = canvas.getContext("2d");
       paper.fillStyle = resolved("var(--surface)");
       paper.fillRect(0, 0, canvas.width, canvas.height);
       paper.fillStyle = resolved("var(--ink)");
       paper.font = `600 ${13 * ratio}px sans-serif`;
       paper.fillText(`${figure.dataset.label} · ${write("full", numbers.at[0])} – ${write("full", numbers.at.at(-1) + numbers.step)}`, 8 * ratio, 19 * ratio);
-      paper.drawImage(drawn, 0, head);
+      paper.drawImage(picture, 0, head);
       canvas.toBlob((blob) => {
         const link = document.createElement("a");
         link.href = URL.createObjectURL(blob);
