@@ -3,7 +3,7 @@
 from collections import Counter as Tally
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -246,9 +246,13 @@ class FlowTable:
 
 def flow_table(flow: Flowed, asked: Range) -> FlowTable:
     sums: dict[str, list[int | None]] = {}
+    labels: dict[date, str] = {}  # of some hundred hours there are few days, and writing a date takes a while
     for step in flow.steps:
         local = timezone.localtime(datetime.fromtimestamp(step.at, UTC))
-        label = date_format(local, "D H:i" if asked.seconds <= DAY else "D j M")
+        moment_of = local if asked.seconds <= DAY else local.date()
+        label = labels.get(moment_of)
+        if label is None:
+            label = labels[moment_of] = date_format(local, "D H:i" if asked.seconds <= DAY else "D j M")
         held = sums.setdefault(label, [None, None, None])
         if step.completed is None:
             continue
