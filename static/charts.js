@@ -6,13 +6,13 @@
   const words = document.getElementById("plot-words")?.dataset;
   const plots = [...document.querySelectorAll("[data-plot]")];
   if (!words || !plots.length || !window.uPlot) return;
-  // As the pages write a date: 21 Nov.
-  const language = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
-  const HEIGHT = 180, ASK_MS = 30e3;
+  const language = document.documentElement.lang;
+  const HEIGHT = 172, ASK_MS = 30e3;
   const number = new Intl.NumberFormat(language);
   const short = new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
   const timeZone = document.body.dataset.zone; // of the profile; without one the browser's own
-  const clock = (options) => new Intl.DateTimeFormat(language, { hourCycle: "h23", timeZone, ...options });
+  // As the pages write a date: 21 Nov.
+  const clock = (options) => new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { hourCycle: "h23", timeZone, ...options });
   const times = { hour: clock({ hour: "2-digit", minute: "2-digit" }), day: clock({ day: "numeric", month: "short" }),
     full: clock({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }) };
   const write = (time, at) => times[time].format(new Date(at * 1e3));
@@ -41,6 +41,9 @@
       if (!isColumns) return layers;
       return layers.map((_values, i) => numbers.at.map((_at, j) => layers.slice(0, i + 1).reduce((sum, layer) => (layer[j] === null ? null : sum + layer[j]), 0))).reverse();
     };
+    /** With the end of the last step, which would have no width otherwise: a column ends there, a line goes on to it. */
+    const end = () => numbers.at.at(-1) + numbers.step;
+    const drawn = () => [[...numbers.at, end()], ...heights().map((values) => [...values, isColumns ? null : values.at(-1)])];
     const layersDrawn = () => (isColumns ? [...numbers.layers].reverse() : numbers.layers);
 
     function value(i) {
@@ -54,7 +57,7 @@
     }
     const latest = () => numbers.layers[0].values.findLastIndex((one) => one !== null);
     // Where nothing is pointed at, the latest is said.
-    const say = (i) => { const text = value(i ?? latest()); if (said.textContent !== text) said.textContent = text; };
+    const say = (i) => { const text = value(i in numbers.at ? i : latest()); if (said.textContent !== text) said.textContent = text; };
 
     function make() {
       const ink = resolved("var(--ink-3)"), line = resolved("var(--line)");
@@ -67,7 +70,7 @@
         cursor: { y: false, drag: { x: true, y: false, uni: 12 }, points: { show: !isColumns, size: 7 } },
         scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.05)] } },
         axes: [
-          { ...axis, space: 64, values: (_plot, ats) => ats.map((at, i) => (i && inZone(at).getHours() ? write("hour", at) : write("day", at))) },
+          { ...axis, size: 30, space: 64, values: (_plot, ats) => ats.map((at, i) => (i && inZone(at).getHours() ? write("hour", at) : write("day", at))) },
           { ...axis, size: 46, values: (_plot, values) => values.map((one) => short.format(one)), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 5e7, 1e8, 1e9] },
         ],
         series: [{}, ...layersDrawn().map((layer) => {
@@ -77,12 +80,12 @@
             : { stroke, width: 1.75, spanGaps: false, fill: resolved(`color-mix(in srgb, ${ink} 12%, transparent)`), paths: uPlot.paths.stepped({ align: 1 }) };
         })],
         hooks: { setCursor: [(one) => say(one.cursor.idx)] },
-      }, [numbers.at, ...heights()], box);
+      }, drawn(), box);
       if (scale) plot.setScale("x", scale);
       say(plot.cursor.idx);
     }
 
-    const zoomed = () => plot.scales.x.min > numbers.at[0] || plot.scales.x.max < numbers.at.at(-1);
+    const zoomed = () => plot.scales.x.min > numbers.at[0] || plot.scales.x.max < end();
 
     async function ask() {
       if (Date.now() - asked < ASK_MS && numbers) return;
@@ -96,13 +99,13 @@
       numbers = found;
       if (!plot) return make();
       const { min, max } = plot.scales.x, kept = zoomed();
-      plot.setData([numbers.at, ...heights()], !kept);
+      plot.setData(drawn(), !kept);
       if (kept) plot.setScale("x", { min, max });
       say(plot.cursor.idx);
     }
 
     function show(from, until) {
-      const first = numbers.at[0], last = numbers.at.at(-1), room = Math.max(until - from, 4 * numbers.step);
+      const first = numbers.at[0], last = end(), room = Math.max(until - from, 4 * numbers.step);
       const begin = Math.max(first, Math.min(from, last - room));
       plot.setScale("x", { min: begin, max: Math.min(last, begin + room) });
     }
@@ -128,7 +131,7 @@
         "+": () => show(middle - half, middle + half),
         "=": () => show(middle - half, middle + half),
         "-": () => show(min - 2 * half, max + 2 * half),
-        0: () => show(numbers.at[0], numbers.at[last]),
+        0: () => show(numbers.at[0], end()),
       };
       if (!Object.hasOwn(keys, event.key)) return;
       event.preventDefault();
@@ -138,17 +141,17 @@
 
     figure.querySelector("[data-png]")?.addEventListener("click", () => {
       if (!plot) return;
-      const drawn = plot.ctx.canvas, ratio = devicePixelRatio || 1, head = 28 * ratio;
+      const picture = plot.ctx.canvas, ratio = devicePixelRatio || 1, head = 28 * ratio;
       const canvas = document.createElement("canvas");
-      canvas.width = drawn.width;
-      canvas.height = drawn.height + head;
+      canvas.width = picture.width;
+      canvas.height = picture.height + head;
       const paper = canvas.getContext("2d");
       paper.fillStyle = resolved("var(--surface)");
       paper.fillRect(0, 0, canvas.width, canvas.height);
       paper.fillStyle = resolved("var(--ink)");
       paper.font = `600 ${13 * ratio}px sans-serif`;
       paper.fillText(`${figure.dataset.label} · ${write("full", numbers.at[0])} – ${write("full", numbers.at.at(-1) + numbers.step)}`, 8 * ratio, 19 * ratio);
-      paper.drawImage(drawn, 0, head);
+      paper.drawImage(picture, 0, head);
       canvas.toBlob((blob) => {
         const link = document.createElement("a");
         link.href = URL.createObjectURL(blob);

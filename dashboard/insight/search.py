@@ -327,7 +327,10 @@ def _begun(plan: _Plan, limit: int, apart: Q | None = None) -> list[Match]:
     # In no order, or SQLite would walk the whole list.
     begins = begins_with("remote_id", plan.starts)
     alike = Batch.objects.filter(begins).order_by()
-    if alike.values("pk")[: FEW_IDS + 1].count() <= FEW_IDS:
+    number = alike.values("pk")[: FEW_IDS + 1].count()
+    if not number:
+        return []
+    if number <= FEW_IDS:
         rows = alike.filter(whole)
     else:
         # Of many the first stand near the start of the list. An expression, so that SQLite walks that and not the ids.

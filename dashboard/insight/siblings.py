@@ -15,8 +15,20 @@ GROUPS = 4
 KEYS = 3  # of the metadata that are looked up, which bounds what a page asks
 
 # What a name and an outcome are made of.
-NAMED = ("name", "remote_id", "status", "raw_status", "outcome", "is_open", "gone_at", "output_file_id")
-NAMED += ("requests_total", "requests_completed", "requests_failed", "failed_in_files")
+NAMED = (
+    "name",
+    "remote_id",
+    "status",
+    "raw_status",
+    "outcome",
+    "is_open",
+    "gone_at",
+    "output_file_id",
+    "requests_total",
+    "requests_completed",
+    "requests_failed",
+    "failed_in_files",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from html import escape
 from typing import Any, NamedTuple
 
 from django import template
-from django.http import QueryDict
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
@@ -84,13 +83,6 @@ def cells_of(batch: Batch, connection: str, chosen: tuple[str, ...]) -> SafeStri
         word = escape(str(column.label))
         cells.append(f'<td class="{css}" role="cell" data-word="{word}">{column.draw(batch)}</td>\n')
     return SafeString("".join(cells))  # safe: what a vendor wrote is escaped above
-
-
-@register.filter
-def as_filter(query: str) -> str:
-    """A query string as people would say it: `failed:>0 · status failed`."""
-    asked = QueryDict(query)
-    return " · ".join(str(value) if name == "q" else f"{name} {value}" for name, value in asked.items() if value)
 
 
 @register.simple_tag

@@ -30,9 +30,9 @@ def events(
 ) -> list[Event]:
     """What was seen and what was done, newest first; asked for unless a page has them, newest first as well."""
     if transitions is None:
-        transitions = found.transitions.order_by("-pk")[:most]
+        transitions = list(found.transitions.order_by("-pk")[:most])
     if acts is None:
-        acts = Act.objects.filter(batch=found).order_by("-began_at")[:most]
+        acts = list(Act.objects.filter(batch=found).order_by("-began_at")[:most])
     seen = [
         Event(
             at=transition.noticed_at,

@@ -27,6 +27,8 @@ from dashboard.models import Concern
 from dashboard.models.batch import Outcome
 from dashboard.models.flow import DAY, QUARTER
 from dashboard.views.attention import COLUMNS as CONCERN_COLUMNS
+from dashboard.views.batch_list import Asked
+from dashboard.views.batches import emptiness, is_htmx
 from dashboard.views.concern_line import Line, Needs, needs_of
 from dashboard.views.table import streamed
 from dashboard.views.under_way import forecast, now_and_before, under_way
@@ -54,6 +56,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     running, recent = now_and_before(request, taken)
     day = flow_of(watched, "requests", RANGES["24h"], now)
     needs = needs_of(request.user, taken.token)
+    empty = "" if taken.count() else emptiness(taken, Asked())
     context = {
         "asked": asked,
         "ranges": [
@@ -71,10 +74,12 @@ def overview(request: HttpRequest) -> HttpResponse:
         "charts": [(name, label, f"range={asked.slug}") for name, label in CHARTS.items()],
         "flow": flow_table(day if asked.seconds == DAY else flow_of(watched, "requests", asked, now), asked),
         "stamp": taken.token,
-        "poll_url": "?" + urlencode({"range": asked.slug, "seen": taken.token}),
-        "empty": not taken.count(),
+        "poll_url": "?" + urlencode({"range": asked.slug, "seen": taken.token} | ({"empty": 1} if empty else {})),
+        "empty": empty,
     }
-    is_poll = request.META.get("HTTP_HX_REQUEST") == "true"
+    if is_htmx(request) and request.GET.get("empty") and not empty:
+        return HttpResponse(headers={"HX-Refresh": "true"})  # the first batches are another page
+    is_poll = is_htmx(request)
     return render(request, f"overview/{'_changed' if is_poll else 'overview'}.html", context)
 
 

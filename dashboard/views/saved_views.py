@@ -1,6 +1,8 @@
 """Filters of the list under a name: one's own, and the team's."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 from django import forms
 from django.conf import settings
@@ -13,9 +15,10 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dashboard.access import EDIT_SHARED, ROLE_NAMES, SHARE, role_needed
-from dashboard.middleware import client_address
+from dashboard.middleware import client_address, pulse_of
 from dashboard.models import AuditEntry, SavedView
 from dashboard.models.saved_view import kept_of
+from dashboard.views.batch_list import CHIPS, SORTS
 from dashboard.views.columns import list_at
 from dashboard.views.health import not_allowed
 
@@ -52,12 +55,34 @@ class SavedViewForm(Form):
         return name
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a view shows: the search as it was typed, and the rest as the list calls it."""
+
+    q: str
+    rest: list[str]
+
+    @classmethod
+    def of(cls, query: str, names: Mapping[int, str]) -> Self:
+        asked = QueryDict(query)
+        labels = {slug: label for slug, label, _state, _outcomes in CHIPS}
+        status, connection, sort = asked.get("status", ""), asked.get("connection", ""), asked.get("sort", "")
+        rest = [str(labels.get(status, status))] if status else []
+        if connection:
+            rest.append(names.get(int(connection) if connection.isdecimal() else 0) or _("a connection that is gone"))
+        if sort:
+            rest.append(str(SORTS[sort].words) if sort in SORTS else sort)
+        return cls(asked.get("q", ""), rest)
+
+
 @require_GET
 def saved_views(request: HttpRequest) -> HttpResponse:
     """All that one may open, to rename and delete them."""
     found = list(SavedView.objects.visible_to(request.user).select_related("owner").order_by("name", "pk"))
-    own = [view for view in found if view.owner_id == request.user.pk]
-    team = [view for view in found if view.owner_id != request.user.pk]
+    names = pulse_of(request).names
+    all_of_them = [(view, Filter.of(view.query, names)) for view in found]
+    own = [(view, shown) for view, shown in all_of_them if view.owner_id == request.user.pk]
+    team = [(view, shown) for view, shown in all_of_them if view.owner_id != request.user.pk]
     context = {"own": own, "team": team, "may_edit_team": may_edit_team(request)}
     return render(request, "saved_views/saved_views.html", context)
 
@@ -70,7 +95,8 @@ def add(request: HttpRequest) -> HttpResponse:
         return refusal
     form = SavedViewForm(request.POST, instance=view)
     if not form.is_valid():
-        return render(request, "saved_views/form.html", {"form": form, "view": None, "query": query} | rights(request))
+        context = {"form": form, "view": None, "query": query, "filter": Filter.of(query, pulse_of(request).names)}
+        return render(request, "saved_views/form.html", context | rights(request))
     form.save()
     note(request, "share view", view)
     messages.success(request, _("Saved as %(name)s.") % {"name": view.name}, extra_tags="ui-check")
@@ -93,7 +119,8 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         note(request, "edit view", view)
         return redirect("saved-views")
     stored = SavedView.objects.get(pk=pk)
-    context = {"form": form, "view": stored, "query": stored.query} | rights(request)
+    shown = Filter.of(stored.query, pulse_of(request).names)
+    context = {"form": form, "view": stored, "query": stored.query, "filter": shown} | rights(request)
     return render(request, "saved_views/form.html", context)
 
 

@@ -173,10 +173,19 @@ def test_what_a_vendor_sends_is_never_markup(desk: Client) -> None:
     assert "&lt;img" in page
 
 
-def test_without_a_batch_it_leads_to_why(desk: Client) -> None:
+def test_without_a_batch_it_says_why_and_what_to_do(desk: Client) -> None:
+    assert "No connection yet" in get(desk)
+    connection_made(imported_at=None, synced_at=None, import_count=120, health=Connection.Health.IMPORTING)
+    pulse_room._latest = None
     page = get(desk)
-    assert "No batches yet" in page
-    assert 'href="/batches/"' in page
+    assert "120 batches so far" in page
+    address = unescape(re.findall(r'id="poll"[^>]* hx-get="([^"]*)"', page)[0])
+    Connection.objects.update(import_count=900, revision=7)
+    answer = desk.get(f"/{address}", headers=HTMX)
+    assert "900 batches so far" in answer.content.decode()
+    batch_made(Connection.objects.get())
+    Connection.objects.update(revision=8)
+    assert desk.get(f"/{address}", headers=HTMX).headers["HX-Refresh"] == "true"
 
 
 def test_who_has_no_role_learns_nothing(stranger: User, client_of: ClientOf) -> None:

@@ -194,3 +194,17 @@ def test_names_are_never_markup(ana: User, client_of: ClientOf) -> None:
         page = get(client_of(ana), path)
         assert "<script>alert" not in page
         assert "<img" not in page
+
+
+def test_the_page_says_what_a_view_shows_as_the_list_calls_it(vic: User, client_of: ClientOf) -> None:
+    prod = connection_made()
+    client = client_of(vic)
+    save(client, "late", f"?q=owner:ana&status=partial&connection={prod.pk}&sort=failed")
+    save(client, "everything", "?")
+    save(client, "odd", "?status=nonsense&connection=999&sort=upwards")
+    shown = re.findall(r'<span class="soft">(.*?)</span>', get(client, "/batches/views/"), re.DOTALL)
+    assert [" ".join(re.sub("<[^>]+>", "", words).split()) for words in shown] == [
+        "All batches",
+        "owner:ana · Partial · OpenAI / prod · Most failed first",
+        "nonsense · a connection that is gone · upwards",
+    ]
