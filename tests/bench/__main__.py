@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import cycles, errors, files, idle, imports, million, pages, polls
+from tests.bench import browser, cycles, errors, files, idle, imports, million, pages, polls
 from tests.bench.figures import Row, Wrong
 from tests.bench.processes import HERE, say
 
 BATCHES = 100_000
-NAMES = ("imports", "files", "polls", "cycles", "idle", "pages", "errors", "million")
-NEED_AN_IMPORT = {"polls", "cycles", "idle", "pages"}
+NAMES = ("imports", "files", "polls", "cycles", "idle", "pages", "browser", "errors", "million")
+NEED_AN_IMPORT = {"polls", "cycles", "idle", "pages", "browser"}
 MARKED = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
@@ -71,6 +71,7 @@ def measure(folder: Path, names: Sequence[str], batches: int, *, quick: bool) ->
         "cycles": lambda: cycles.measure(prepared, batches, start),
         "idle": lambda: idle.measure(prepared, batches, start, seconds=60 if quick else 600),
         "pages": lambda: pages.measure(prepared, batches),
+        "browser": lambda: browser.measure(prepared, batches),
     }
     for name, work in rest.items():
         if name in names:

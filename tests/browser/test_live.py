@@ -24,7 +24,8 @@ from tests.browser.conftest import Opened
 from tests.browser.test_desk import poll, progress
 from tests.cast import PASSWORD
 from tests.sync.conftest import Vendor, vendor_of
-from tests.test_up import Start, Up, alive, start
+from tests.test_supervisor import alive
+from tests.test_up import Start, Up, start
 
 __all__ = ["start", "vendor_of"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -1,0 +1,277 @@
+"""The rules that hold on every page in every state: axe in light and dark, wide and narrow; and no sideways scroll,
+also where a page is zoomed to 200 %. The addresses come from urls.py, so that a new page cannot be forgotten."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import override_settings
+from django.urls import URLPattern
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from dashboard.management.commands.sign_in_link import make_first_link
+from dashboard.models import Batch, Connection, ErrorGroup, SavedView, User
+from dashboard.templatetags.columns import COLUMNS
+from dashboard.urls import urlpatterns
+from tests.batches_made import batch_made, connection_made, counts, judged, needy_made
+from tests.browser.conftest import Opened
+from tests.errors_made import everything_read
+from tests.sync.conftest import Vendor, vendor_of
+
+__all__ = ["vendor_of"]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+
+WIDTHS = (1440, 1024, 720, 390, 195)  # 720 and 195 are what 200 % leaves of the first and the fourth
+BATCH = "/batches/{partial}"
+THEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
+# Each page in its states. A name in braces is the number of what was made under it.
+PAGES: dict[str, tuple[str, ...]] = {
+    "overview": ("/", "/?range=7d", "/?range=30d"),
+    "batches": (
+        "/batches/",
+        "/batches/?q=nothing-here+eu",
+        "/batches/?q=status:done+OR+failed:%3E0+meta.team:",
+        "/batches/?sort=finish&status=failed",
+        "/batches/?before=1.1",
+    ),
+    "saved-views": ("/batches/views/",),
+    "saved-view": ("/batches/views/{view}/",),
+    "batch": tuple(
+        f"/batches/{{{key}}}/"
+        for key in (
+            *(
+                "validating",
+                "untouched",
+                "running",
+                "requested",
+                "finalizing",
+                "cancelling",
+                "overdue",
+                "stale",
+            ),
+            *("unknown", "partial", "lost", "all_failed", "invalid", "expired", "cancelled", "none", "uncounted"),
+            *("gone", "reading", "gone_file", "broken_read"),
+        )
+    ),
+    "batch-activity": (f"{BATCH}/activity/", "/batches/{requested}/activity/"),
+    "batch-cancel": ("/batches/{requested}/cancel/", "/batches/{running}/cancel/"),
+    "batch-requests": (
+        f"{BATCH}/requests/",
+        f"{BATCH}/requests/?outcome=succeeded",
+        "/batches/{unread}/requests/",
+        "/batches/{gone_file}/requests/",
+        "/batches/{expired}/requests/",
+    ),
+    "batch-request": (f"{BATCH}/requests/error/1/", "/batches/{expired}/requests/error/1/"),
+    "input-line": ("/batches/{invalid}/input/212/",),
+    "batch-files": (f"{BATCH}/files/", "/batches/{gone_file}/files/", "/batches/{expired}/files/"),
+    "attention": ("/attention/", "/attention/?reason=stalled"),
+    "errors": ("/errors/", "/errors/?range=24h", "/errors/?q=zzz", "/errors/?retry=1&new=1"),
+    "error-group": ("/errors/{group}/",),
+    "connections": ("/connections/",),
+    "connection-add": ("/connections/add/",),
+    "connection": ("/connections/{connection}/",),
+    "connection-delete": ("/connections/{connection}/delete/",),
+}
+# Looked at below, because nobody is signed in there, or because a vendor has to answer first.
+ELSEWHERE = {
+    "login",
+    "first-admin",
+    "batch-file-preview",
+    "batch-request-body",
+    "batch-request-input",
+    "input-line-read",
+}
+# Files, pieces of pages, answers to machines, and acts that lead back to a page.
+NO_PAGES = {
+    *("chart", "batches-export", "batch-raw", "batch-errors-export", "batch-requests-export", "errors-export"),
+    *("batch-suggestions", "columns", "saved-view-add", "saved-view-delete", "batch-file-read", "batch-file-download"),
+    *("connection-test", "connection-pause", "connection-restore", "logout", "healthz", "readyz", "robots"),
+}
+GROUPS = {
+    "desk": ("overview", "batches", "saved-views", "saved-view", "attention"),
+    "batch": ("batch",),
+    "tabs": ("batch-activity", "batch-cancel", "batch-requests", "batch-request", "input-line", "batch-files"),
+    "rest": ("errors", "error-group", "connections", "connection-add", "connection", "connection-delete"),
+}
+
+
+def keeps_the_rules(page: Page, where: str) -> None:
+    """Of what is on the screen now."""
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 844})
+        page.wait_for_timeout(60)
+        over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert over <= 0, f"{where} is {over} px wider than {width}"
+    for width in (390, 1440):
+        page.set_viewport_size({"width": width, "height": 844})
+        for theme in THEMES:
+            page.emulate_media(color_scheme=theme)
+            page.wait_for_timeout(60)
+            found = Axe().run(page).response["violations"]
+            said = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found]
+            assert said == [], f"{where} at {width}, {theme}"
+
+
+def test_every_address_is_looked_at_or_is_no_page() -> None:
+    names = {one.name for one in urlpatterns if isinstance(one, URLPattern)}
+    assert names == PAGES.keys() | ELSEWHERE | NO_PAGES
+    assert sorted(name for group in GROUPS.values() for name in group) == sorted(PAGES)
+
+
+@pytest.fixture
+def numbers(mei: User) -> dict[str, int]:
+    made = everything_read()
+    judged()
+    view = SavedView.objects.create(name="Failing this week", owner=mei, shared=True, query="q=failed%3A%3E0")
+    group = ErrorGroup.objects.order_by("pk")[0]
+    others = {"view": view.pk, "group": group.pk, "connection": Connection.objects.order_by("pk")[0].pk}
+    return {key: batch.pk for key, batch in made.items()} | others
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_page_keeps_the_rules_when_full(opened: Opened, mei: User, numbers: dict[str, int], group: str) -> None:
+    page = opened(mei, "/batches/")
+    for name in GROUPS[group]:
+        for address in PAGES[name]:
+            path = address.format(**numbers)
+            answer = page.goto(path)
+            assert answer
+            assert answer.status == 200, path
+            page.wait_for_load_state("networkidle")
+            keeps_the_rules(page, f"{name} ({path})")
+
+
+def test_every_page_keeps_the_rules_when_there_is_nothing(opened: Opened, mei: User, vic: User) -> None:
+    paths = ("/", "/batches/", "/batches/views/", "/attention/", "/errors/", "/connections/")
+    for user in (mei, vic):
+        page = opened(user, "/")
+        for path in paths:
+            page.goto(path)
+            keeps_the_rules(page, f"{path} without a connection, {user}")
+        page.context.close()
+    prod = connection_made(tried_at=None, synced_at=None, imported_at=None)
+    page, now = opened(mei, "/"), timezone.now()
+    states: dict[str, dict[str, Any]] = {
+        "not yet synced": {},
+        "importing": {"tried_at": now, "import_count": 1200},
+        "without batches": {"tried_at": now, "synced_at": now, "imported_at": now},
+    }
+    for state, columns in states.items():
+        Connection.objects.filter(pk=prod.pk).update(**columns)
+        for path in paths:
+            page.goto(path)
+            keeps_the_rules(page, f"{path} {state}")
+
+
+def test_the_rules_hold_with_everything_open(opened: Opened, mei: User, numbers: dict[str, int]) -> None:
+    User.objects.filter(pk=mei.pk).update(columns=list(COLUMNS))
+    page = opened(mei, "/batches/")
+    page.locator("tbody .c-check input").nth(3).check()
+    for menu in page.locator(".menu > summary").all():
+        menu.click()
+        keeps_the_rules(page, "the list with a menu open")
+    page.locator("#q").click()
+    expect(page.locator("#options [role=option]").first).to_be_visible()
+    keeps_the_rules(page, "the list with suggestions")
+    page.locator("#q").press("Escape")
+    page.locator("h1").click()
+    page.keyboard.press("?")
+    expect(page.locator("dialog#keys")).to_be_visible()
+    keeps_the_rules(page, "the sheet of keys")
+    page.goto(f"/batches/{numbers['requested']}/")
+    page.get_by_role("link", name="Cancel batch").click()
+    expect(page.locator("dialog#cancel")).to_be_visible()
+    keeps_the_rules(page, "the question before a cancel")
+    for path in ("/", f"/batches/{numbers['partial']}/", "/errors/"):
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        keeps_the_rules(page, f"{path} with its tables open")
+
+
+def test_the_rules_hold_in_trouble(opened: Opened, mei: User) -> None:
+    needy_made()
+    page = opened(mei, "/batches/")
+    page.route(re.compile("seen="), lambda route: route.abort())
+    page.evaluate("document.querySelectorAll('.banner[hidden]').forEach((one) => { one.hidden = false; })")
+    page.evaluate("document.body.classList.add('is-gone')")
+    page.evaluate("document.querySelector('#gone [data-since]').textContent = '14:05:12'")
+    keeps_the_rules(page, "the list with every banner")
+    for path in ("/", "/attention/"):
+        page.goto(path)
+        keeps_the_rules(page, f"{path} where much needs somebody")
+
+
+def test_no_word_of_a_stranger_widens_a_zoomed_page(opened: Opened, mei: User) -> None:
+    long = "without-any-place-to-break" * 8
+    batch = batch_made(
+        connection_made(long[:80]), "failed", name=long, remote_id=long, owner=long, model=long[:200],
+        endpoint=long[:200], input_file_id=long, metadata={long: long}, oddities=[long],
+        errors=[{"code": long, "message": long, "param": long, "line": 10**30}], **counts(10**12, 10**12 - 1, 1),
+    )  # fmt: skip
+    view = SavedView.objects.create(name="name-without-a-break" * 4, owner=mei, shared=True, query="q=" + "x" * 300)
+    judged()
+    paths = ("/", "/batches/", "/batches/views/", f"/batches/views/{view.pk}/", "/attention/", "/connections/")
+    page = opened(mei, "/")
+    for path in (*paths, *(f"/batches/{batch.pk}/{tab}" for tab in ("", "requests/", "files/", "activity/"))):
+        page.goto(path)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 844})
+            page.wait_for_timeout(60)
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, f"{path} at {width}"
+
+
+def test_what_a_vendor_says_keeps_the_rules(opened: Opened, ana: User, vendor_of: Callable[..., Vendor]) -> None:
+    vendor = vendor_of(0)
+    batch = vendor.finished("fine-1", "fail-1", "fail-2")
+    page = opened(ana, f"/batches/{batch.pk}/files/")
+    page.get_by_role("button", name="First lines").first.click()
+    expect(page.locator("pre").first).to_be_visible()
+    keeps_the_rules(page, "a file's first lines")
+    page.goto(f"/batches/{batch.pk}/input/1/")
+    page.get_by_role("button", name="Read the input line").click()
+    expect(page.locator("pre").first).to_be_visible()
+    keeps_the_rules(page, "a line of the input file")
+
+
+@pytest.fixture
+def stranger_page(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
+    with browser.new_context(base_url=live_server.url) as context:
+        yield context.new_page()
+
+
+def test_the_rules_hold_before_the_door(stranger_page: Page, live_server: LiveServer, transactional_db: None) -> None:
+    link = make_first_link(live_server.url)
+    for path in ("/sign-in/", "/sign-in/first/?token=spent", link):
+        stranger_page.goto(path)
+        keeps_the_rules(stranger_page, path)
+    stranger_page.get_by_role("button", name="Make admin and sign in").click()
+    keeps_the_rules(stranger_page, "the first admin with mistakes")
+    stranger_page.goto("/sign-in/")
+    stranger_page.get_by_label("Name").fill("nobody")
+    stranger_page.get_by_label("Password").fill("wrong")
+    stranger_page.get_by_role("button", name="Sign in").click()
+    expect(stranger_page.get_by_role("alert")).to_be_visible()
+    keeps_the_rules(stranger_page, "a wrong password")
+
+
+def test_the_rules_hold_where_something_is_refused(opened: Opened, ana: User, stranger: User) -> None:
+    batch = batch_made(connection_made(), "in_progress", **counts(10, 1))
+    page = opened(ana, "/")
+    refused = {"/nowhere/": 404, "/batches/99999/": 404, "/connections/add/": 403}
+    for path, status in refused.items():
+        answer = page.goto(path)
+        assert answer
+        assert answer.status == status, path
+        keeps_the_rules(page, path)
+    page = opened(stranger, f"/batches/{batch.pk}/")
+    keeps_the_rules(page, "no role")
+    with override_settings(READ_ONLY=True):
+        page = opened(ana, f"/batches/{batch.pk}/")
+        keeps_the_rules(page, "an installation that only shows")
+    assert Batch.objects.count() == 1
