@@ -56,7 +56,7 @@
 
   function age() {
     for (const element of $$("time[data-ago]")) write(element, ago(Date.parse(element.dateTime), element.dataset.over));
-    write($("#page-age"), (choice?.value === "0" && poller() ? words.paused : words.page).replace("{}", words.ago.replace("{}", span(Date.now() - heard))));
+    write($("#page-age"), `${choice?.value === "0" && poller() ? words.paused : words.page} ${words.ago.replace("{}", span(Date.now() - heard))}`);
     // A connection turns amber and red by the clock alone: a dead sync cannot say that it is dead.
     for (const sign of $$("[data-sign][data-at]")) {
       const past = serverNow() / 1e3 - Number(sign.dataset.at);
