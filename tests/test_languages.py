@@ -198,6 +198,13 @@ def test_a_refusal_is_said_in_the_language_of_the_profile(client_of: ClientOf, v
     assert "noch ohne Rolle" in client_of(stranger).get("/").content.decode()
 
 
+def test_an_address_that_is_none_is_told_in_the_language_of_the_profile(client_of: ClientOf, vic: User) -> None:
+    User.objects.update(language="de")
+    missing = client_of(vic).get("/nowhere/", headers={"Accept-Language": "en"})
+    assert missing.status_code == 404
+    assert "Diese Seite gibt es nicht" in missing.content.decode()
+
+
 def test_a_poll_is_answered_in_the_language_of_its_page(client_of: ClientOf, ana: User, everything: Any) -> None:
     """Also where the profile was changed in another tab since."""
     client = client_of(ana)

@@ -117,6 +117,17 @@ def test_the_command_keeps_what_is_translated_and_names_what_is_not(
     assert catalog.po_of("de").read_text() == source, "a run that finds nothing new changes nothing"
 
 
+def test_a_new_language_begins_with_an_empty_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "LOCALE", tmp_path)
+    catalog.po_of("pl").parent.mkdir(parents=True)
+    catalog.po_of("pl").touch()
+    said = StringIO()
+    call_command("words", stdout=said)
+    assert said.getvalue().startswith("pl: ")
+    assert catalog.read("pl").num_plurals == 3
+    assert "Skip to content" in catalog.read("pl")
+
+
 def test_without_babel_the_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "dashboard.management.catalog")
     monkeypatch.delattr("dashboard.management.catalog")

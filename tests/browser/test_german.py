@@ -102,5 +102,8 @@ def test_what_scripts_say_is_german_and_ages_in_german(opened: Opened, ana: User
     quarter = timezone.now().astimezone(ZoneInfo("Asia/Tokyo"))
     expect(figure.locator("[data-value]")).to_contain_text(f"{quarter:%H}:{quarter.minute // 15 * 15:02}")
     page.goto("/batches/")
+    with page.expect_request("**/batches/?seen=*") as asked:
+        page.locator("#refresh").click()
+    assert asked.value.headers["x-language"] == "de"
     page.locator("tbody .c-check input").first.check()
     expect(page.locator("#selection")).to_contain_text("1 ausgewählt")
