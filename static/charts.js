@@ -71,7 +71,7 @@
         scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.05)] } },
         axes: [
           { ...axis, size: 30, space: 64, values: (_plot, ats) => ats.map((at, i) => (i && inZone(at).getHours() ? write("hour", at) : write("day", at))) },
-          { ...axis, size: 46, values: (_plot, values) => values.map((one) => short.format(one)), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 5e7, 1e8, 1e9] },
+          { ...axis, size: (_plot, values) => Math.max(46, 16 + 6.5 * Math.max(0, ...(values ?? []).map((one) => one.length))), values: (_plot, values) => values.map((one) => short.format(one)), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 5e7, 1e8, 1e9] },
         ],
         series: [{}, ...layersDrawn().map((layer) => {
           const ink = `var(${INKS[layer.key]})`, stroke = resolved(ink);

@@ -70,6 +70,7 @@ DOORS = {
     "connection-pause": Door("mei", "post", "connection"),
     "connection-delete": Door("mei", pk="connection"),
     "connection-restore": Door("mei", "post", "removed"),
+    "you": Door("vic"),
     "login": Door("nobody"),
     "first-admin": Door("nobody"),
     "logout": Door("nobody", "post"),

@@ -1,5 +1,6 @@
 """The three files of a batch: what is known of each, how far its reading came, and whether its lines add up."""
 
+import re
 from dataclasses import dataclass
 
 from django.utils import timezone
@@ -8,7 +9,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.insight.causes import cause_of
 from dashboard.insight.concern_words import Clock
-from dashboard.insight.outcome import count
+from dashboard.insight.outcome import amid, count
 from dashboard.models import Batch, FileKind, FileRead, RemoteFile
 
 State = FileRead.State
@@ -312,3 +313,17 @@ def not_yet(found: Reckoning) -> str:
     if found.error_lines is None:
         return _("The error file was not read, so its lines are not known.")
     return _("The vendor does not say how many requests there are.")
+
+
+# --- The log ----------------------------------------------------------------------------------------------------------
+
+# As the log holds it: `error file, line 3, custom_id a-1`, `input file file-abc`.
+DETAIL = re.compile(r"(?P<kind>input|output|error) file(?:, line (?P<line>\d+))?(?P<rest>.*)", re.DOTALL)
+
+
+def detail_in_words(detail: str) -> str:
+    """Which file and line, in the person's language; what else the log holds is said as it is."""
+    if not (found := DETAIL.fullmatch(detail)):
+        return detail
+    line = _(", line %(line)s") % {"line": count(int(found["line"]))} if found["line"] else ""
+    return f"{amid(NAMES[found['kind']])}{line}{found['rest']}"

@@ -59,7 +59,7 @@ def share(part: int, whole: int) -> str:
         return f"< {rounded(0.1, 1)} %"
     if 99.9 < value < 100:
         return f"> {rounded(99.9, 1)} %"
-    return f"{rounded(value, 0 if value >= 10 or value == 0 else 1)} %"
+    return f"{rounded(value, 0 if value in {0, 100} or 10 <= value < 99.5 else 1)} %"
 
 
 def rounded(value: float, places: int) -> str:

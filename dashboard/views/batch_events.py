@@ -1,15 +1,14 @@
 """What was seen of a batch and when, and who did what to it, as lines of one list."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from dashboard.insight.batch_files import NAMES
+from dashboard.insight.batch_files import detail_in_words
 from dashboard.insight.causes import cause_of_act
-from dashboard.insight.outcome import amid, count, lost_with_connection, state_of
+from dashboard.insight.outcome import lost_with_connection, state_of
 from dashboard.models import Act, AuditEntry, Batch, Transition
 from dashboard.models.batch import Status
 
@@ -55,7 +54,8 @@ def events(
     lost = [Event(at=at, state="gone", words=str(words)) for at, words in out_of_sight(found)]
     audited = AuditEntry.objects.filter(batch=found).exclude(verb="batch.cancel").order_by("-pk")[:most]
     read = [
-        Event(at=entry.at, state="none", words=read_words(entry), more=detail_words(entry.detail)) for entry in audited
+        Event(at=entry.at, state="none", words=read_words(entry), more=detail_in_words(entry.detail))
+        for entry in audited
     ]
     return sorted([*seen, *done, *read, *lost], key=lambda event: event.at, reverse=True)[:most]
 
@@ -69,18 +69,6 @@ def read_words(entry: AuditEntry) -> str:
         "body.read": _("%(who)s read what a request says"),
     }.get(entry.verb, _("%(who)s: %(verb)s"))
     return said % {"who": entry.actor, "verb": entry.verb}
-
-
-# As the log holds it: `error file, line 3, custom_id a-1`, `input file file-abc`.
-DETAIL = re.compile(r"(?P<kind>input|output|error) file(?:, line (?P<line>\d+))?(?P<rest>.*)", re.DOTALL)
-
-
-def detail_words(detail: str) -> str:
-    """Which file and line, in the person's language; what else the log holds is said as it is."""
-    if not (found := DETAIL.fullmatch(detail)):
-        return detail
-    line = _(", line %(line)s") % {"line": count(int(found["line"]))} if found["line"] else ""
-    return f"{amid(NAMES[found['kind']])}{line}{found['rest']}"
 
 
 def out_of_sight(found: Batch) -> list[tuple[datetime, str]]:

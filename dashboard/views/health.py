@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from kombu.transport import virtual
 
 from dashboard.celery import app
-from dashboard.middleware import WHO, NoRole
+from dashboard.middleware import WHO, NoRole, suit
 from dashboard.models import Part
 
 BROKER_SECONDS = 2.0
@@ -168,6 +168,11 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if WHO not in request.META:
+        # There was no view, so nobody has asked yet whose language this is.
+        with suppress(DatabaseError):
+            if request.user.is_authenticated:
+                suit(request, request.user)
     return problem(
         request,
         404,

@@ -25,9 +25,9 @@ def zones_offered() -> list[tuple[str, list[tuple[str, str]]]]:
     """Every place under its continent, as the names of zones have it."""
     places: dict[str, list[tuple[str, str]]] = {}
     for name in sorted(zones()):
-        continent, slash, place = name.partition("/")
+        continent, slash, _place = name.partition("/")
         if slash and continent not in NOT_OFFERED:
-            places.setdefault(continent, []).append((name, place.replace("_", " ")))
+            places.setdefault(continent, []).append((name, name.replace("_", " ")))
     return list(places.items())
 
 
