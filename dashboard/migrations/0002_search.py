@@ -33,7 +33,8 @@ SQLITE_BACK = [
 POSTGRESQL = [
     "CREATE EXTENSION IF NOT EXISTS pg_trgm",
     "CREATE INDEX dashboard_batch_search ON dashboard_batch USING gin (upper(search_text) gin_trgm_ops)",
-    "CREATE INDEX dashboard_batch_search_id ON dashboard_batch USING gin (upper(remote_id) gin_trgm_ops)",
+    # How an id begins; its end is in the text.
+    "CREATE INDEX dashboard_batch_search_id ON dashboard_batch (remote_id varchar_pattern_ops)",
     # Facets, which are no letters and make no trigrams here: whole lines and the outcome, each with the stretch (2**20 s)
     # of its batch, so that the newest can be asked for. As in insight/search_on_postgresql.py.
     "CREATE INDEX dashboard_batch_search_line ON dashboard_batch USING gin (array_append(string_to_array("
