@@ -162,7 +162,7 @@ def finish_of(batch: Batch, progress: Progress | None) -> tuple[str, str]:
 
 
 def forecast(running: Sequence[Running]) -> list[str]:
-    """How many are done by when, too late, or nobody can say: the numbers add up to the batches."""
+    """How many are done by when, too late, or nobody can say: the numbers add up to the batches. Nothing of none."""
     overdue = [one for one in running if one.is_overdue]
     timed = [(one, one.progress.likely) for one in running if one.progress and one.progress.likely]
     # What is known of a stale connection's batches is no forecast any more.
@@ -184,6 +184,8 @@ def forecast(running: Sequence[Running]) -> list[str]:
             "%(count)s estimated as of an earlier time", "%(count)s estimated as of an earlier time", len(frozen)
         )
         said.append(words % {"count": number(len(frozen))})
+    if not said:
+        return []
     if rest := len(running) - len(by) - len(late) - len(overdue) - len(frozen):
         words = ngettext("%(count)s without an estimate", "%(count)s without an estimate", rest)
         said.append(words % {"count": number(rest)})
