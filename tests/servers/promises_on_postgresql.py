@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dashboard.dialects.base import RemotePage
+from dashboard.insight.query import query_of
 from dashboard.insight.search import find, words_query
 from dashboard.models import Batch, Connection, Counter, Transition, User
 from dashboard.simulator import KEY, World, serve
@@ -103,19 +104,30 @@ def test_search_finds_by_name_id_and_metadata_whatever_the_case(connection: Conn
         assert not found(hostile), hostile
 
 
-def test_search_can_go_by_the_index(connection: Connection) -> None:
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [
+        ("nightly", "dashboard_batch_search "),
+        ("model:gpt", "dashboard_batch_search_line "),
+        ("meta.team:research -outcome:expired", "dashboard_batch_search_line "),
+        ("id:batch_6", "dashboard_batch_search_id "),
+    ],
+)
+def test_search_can_go_by_its_index(connection: Connection, text: str, index: str) -> None:
     pull(connection.pk)
     with CaptureQueriesContext(database) as asked:
-        assert found("nightly")
+        assert find(query_of(text, {}), limit=1000).matches
+    plans = []
     with database.cursor() as cursor:
-        # What is left is the index of trigrams, if the query is one that it serves.
-        cursor.execute("SET enable_seqscan = off; SET enable_indexscan = off")
+        # What is left are indexes of many values, if the query is one that they serve, and lists in their order.
+        cursor.execute("SET enable_seqscan = off; SET enable_indexscan = off; SET enable_indexonlyscan = off")
         try:
-            cursor.execute(f"EXPLAIN {asked[0]['sql']}")
-            plan = "\n".join(row[0] for row in cursor.fetchall())
+            for query in asked:
+                cursor.execute(f"EXPLAIN {query['sql']}")
+                plans.append("\n".join(row[0] for row in cursor.fetchall()))
         finally:
-            cursor.execute("RESET enable_seqscan; RESET enable_indexscan")
-    assert "dashboard_batch_search" in plan
+            cursor.execute("RESET enable_seqscan; RESET enable_indexscan; RESET enable_indexonlyscan")
+    assert any(index in plan for plan in plans), plans
 
 
 def test_of_two_workers_that_start_together_one_syncs(connection: Connection, world: World) -> None:
