@@ -1,10 +1,7 @@
 """The desk with a million batches on each database. `python -m tests.bench.million` is the part with Django."""
 
 import json
-import os
-import re
 import sys
-import time
 from collections import Counter as Tally
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +11,14 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.bench.figures import ROUNDS, Row, Spread, must_be, p95
+from tests.bench.figures import Row, Spread, must_be, p95
 from tests.bench.imports import contend
+from tests.bench.pages import asked_for, opened
 from tests.bench.processes import answer_of, environment, python, say, simulator
 
 BATCHES = 1_000_000
 OPEN = [*range(40), *range(200, 4_200, 400)]  # places of the list: 50 that run
-REQUESTS, WARM = 10, 3  # of each page, in each round
+REQUESTS = 10  # of each page, in each round
 MOST_MS = 50.0
 LONGEST = 3_600.0
 GROUPS = ("list", "search", "overview", "batch")
@@ -46,7 +44,7 @@ def _measure(folder: Path, start: int, batches: int, database: str) -> list[Row]
             say(
                 f"million: {database}, {name} ({said['address'][name]}): p95 {times[name]:.1f} ms, middle "
                 f"{middle.low:.1f} .. {middle.high:.1f}, processor {said['cpu'][name]:.1f}, "
-                f"{said['queries'][name]} queries, {said['rows'][name]} rows"
+                f"{said['queries'][name]} queries, {len(said['rows'][name])} rows"
             )
         worst = max(names, key=lambda name: times[name])
         middle = Spread([median(one) for one in said["ms"][worst]])
@@ -145,71 +143,21 @@ def addresses() -> dict[str, str]:
 
 
 def time_them() -> dict[str, Any]:
-    import django
-
-    os.environ["DJANGO_SETTINGS_MODULE"] = "dashboard.settings"
-    django.setup()
+    opened()
     from django.db import connection as database
-    from django.test import Client
-    from django.test.utils import CaptureQueriesContext
 
-    from dashboard import middleware
-    from dashboard.insight import pulse
-    from dashboard.management import preparation
-    from tests.bench.serving import sign_in
-
-    preparation.collect_static()
     if database.vendor == "postgresql":
         with database.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")  # what its own autovacuum does some minutes after an import
-    client = Client(SERVER_NAME="127.0.0.1")
-    client.cookies["batches_session"] = sign_in(1)[0]
-
-    def get(address: str) -> tuple[float, bytes]:
-        # People open pages now and then: nothing that a process keeps for a second or five is there for them.
-        pulse._latest = None
-        middleware._known.clear()
-        began = time.perf_counter()
-        response = client.get(address)
-        body = response.getvalue()
-        seconds = time.perf_counter() - began
-        must_be(f"the status of {address}", response.status_code, 200)
-        must_be(f"what {address} says it does not know", body.count(b"is left out"), 0)
-        return seconds, body
-
-    pages = addresses()
-    queries: dict[str, int] = {}
-    rows: dict[str, int] = {}
-    for name, address in pages.items():
-        for _ in range(WARM):
-            get(address)
-        with CaptureQueriesContext(database) as captured:
-            _seconds, body = get(address)
-        queries[name] = len(captured)
-        rows[name] = len(set(re.findall(rb'href="/batches/(\d+)/"', body)))
-    must_be("rows of the list", (rows["list: newest"], rows["list: far down"]), (50, 50))
-    must_be("rows of an id", (rows["search: a whole id"], rows["search: an id's end"]), (1, 1))
-    must_be("rows of nothing", rows["search: nothing"], 0)
-    must_be(
-        "searches that found something",
-        [name for name in pages if name.startswith("search: me") and not rows[name]],
-        [],
-    )
-
-    milliseconds: dict[str, list[list[float]]] = {name: [] for name in pages}
-    cpu = dict.fromkeys(pages, 0.0)
-    for _ in range(ROUNDS):
-        for name, address in pages.items():
-            began = time.process_time()
-            milliseconds[name].append([get(address)[0] * 1000 for _ in range(REQUESTS)])
-            cpu[name] += (time.process_time() - began) * 1000
-    return {
-        "address": pages,
-        "queries": queries,
-        "rows": rows,
-        "ms": milliseconds,
-        "cpu": {name: spent / (ROUNDS * REQUESTS) for name, spent in cpu.items()},
-    }
+    said = asked_for(addresses(), REQUESTS)
+    rows = said["rows"]
+    must_be("rows of the list", (len(rows["list: newest"]), len(rows["list: far down"])), (50, 50))
+    must_be("rows of the top far down", set(rows["list: far down"]) & set(rows["list: newest"]), set())
+    must_be("rows of an id", (len(rows["search: a whole id"]), len(rows["search: an id's end"])), (1, 1))
+    must_be("rows of nothing", rows["search: nothing"], [])
+    found_nothing = [name for name in said["ms"] if name.startswith("search: m") and not rows[name]]
+    must_be("searches for what there is that found nothing", found_nothing, [])
+    return said
 
 
 if __name__ == "__main__":
