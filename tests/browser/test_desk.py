@@ -187,8 +187,9 @@ def polls_during(page: Page, seconds: int, step: int = 10) -> int:
     return len(asked)
 
 
-def test_paused_asks_nothing_and_is_remembered(opened: Opened, ana: User, running: Batch) -> None:
-    page = opened(ana, "/batches/", clock=True)
+@pytest.mark.parametrize("width", [1440, 720, 390])  # 720 is what 200 % leaves of the first
+def test_paused_asks_nothing_and_is_remembered(opened: Opened, ana: User, running: Batch, width: int) -> None:
+    page = opened(ana, "/batches/", clock=True, width=width)
     page.locator("#cadence").select_option("0")
     assert polls_during(page, 120) == 0
     expect(page.locator("#page-age")).to_contain_text("paused")
