@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from dashboard.management.commands.sign_in_link import make_first_link
-from dashboard.models import Batch, Connection, ErrorGroup, SavedView, User
+from dashboard.models import Batch, Connection, ErrorGroup, Refusal, SavedView, User
 from dashboard.templatetags.columns import COLUMNS
 from dashboard.urls import urlpatterns
 from tests.batches_made import batch_made, connection_made, counts, judged, needy_made
@@ -148,11 +148,13 @@ def test_every_address_is_looked_at_or_is_no_page() -> None:
 
 @pytest.fixture
 def numbers(mei: User) -> dict[str, int]:
-    made = everything_read()
+    made, now = everything_read(), timezone.now()
     judged()
+    connection = Connection.objects.order_by("pk")[0]
+    Refusal.objects.create(connection=connection, reason="no_id", excerpt="{}", first_seen_at=now, last_seen_at=now)
     view = SavedView.objects.create(name="Failing this week", owner=mei, shared=True, query="q=failed%3A%3E0")
     group = ErrorGroup.objects.order_by("pk")[0]
-    others = {"view": view.pk, "group": group.pk, "connection": Connection.objects.order_by("pk")[0].pk}
+    others = {"view": view.pk, "group": group.pk, "connection": connection.pk}
     return {key: batch.pk for key, batch in made.items()} | others
 
 
@@ -213,7 +215,7 @@ def test_the_rules_hold_with_everything_open(opened: Opened, mei: User, numbers:
     page.get_by_role("link", name="Cancel batch").click()
     expect(page.locator("dialog#cancel")).to_be_visible()
     found += faults(page, "the question before a cancel", "#cancel")
-    for path in ("/", f"/batches/{numbers['partial']}/", "/errors/"):
+    for path in ("/", f"/batches/{numbers['partial']}/", "/errors/", "/connections/"):
         visit(page, path)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         found += faults(page, f"{path} with its tables open")
@@ -231,6 +233,9 @@ def test_the_rules_hold_in_trouble(opened: Opened, mei: User) -> None:
     for path in ("/", "/batches/", "/attention/", f"/batches/{needy['stuck'].pk}/", "/connections/"):
         visit(page, path)
         found += faults(page, f"{path} where much needs somebody")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 844})
+            expect(page.locator("#nav-attention")).to_be_visible()
     assert not found, "\n".join(found)
 
 
