@@ -329,7 +329,7 @@
       return;
     }
     const links = $$(".rowlink");
-    const here = links.findIndex((link) => link.closest("tr, li").contains(document.activeElement));
+    const here = links.findIndex((link) => link.closest("tr, li")?.contains(document.activeElement));
     const move = (to) => links[Math.max(0, Math.min(links.length - 1, to))]?.focus();
     const keys = {
       "/": () => { const box = $("#q"); if (box) { box.focus(); box.select(); } },

@@ -22,7 +22,7 @@
   function look() {
     const batches = new Map();
     for (const link of $$("main .rowlink")) {
-      const found = batchIn(link.closest("tr, li"), link);
+      const row = link.closest("tr, li"), found = row && batchIn(row, link);
       if (found) batches.set(link.getAttribute("href"), found);
     }
     const one = $("#batch h1");

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
@@ -137,17 +136,3 @@ def test_an_ended_session_leads_to_the_sign_in_page(opened: Opened, nowhere: Con
     page.keyboard.press("r")
     page.wait_for_url("**/sign-in/?next=*")
     assert "next=%2Fconnections%2F" in page.url
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize(
-    "path", ["/connections/", "/connections/add/", "/connections/{pk}/", "/connections/{pk}/delete/"]
-)
-def test_no_page_breaks_a_rule_of_access(
-    opened: Opened, nowhere: Connection, mei: User, path: str, width: int, theme: str
-) -> None:
-    page = opened(mei, path.format(pk=nowhere.pk), width=width, theme=theme)
-    found = Axe().run(page).response["violations"]
-    assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width

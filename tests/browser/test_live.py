@@ -107,7 +107,7 @@ def test_a_killed_server_is_said_and_its_return_brings_the_page_up_to_date(
     expect(page).to_have_title(f"(server gone) {title.split(') ')[-1]}")
     assert icon(page) == "mark-gone"
     expect(page.locator("h1")).to_have_text(name)
-    assert float(page.locator(".live").evaluate("live => getComputedStyle(live).opacity")) < 0.7
+    assert float(page.locator(".live .i").first.evaluate("icon => getComputedStyle(icon).opacity")) < 0.7
     act = page.locator("[data-act]").first
     expect(act).to_have_attribute("aria-disabled", "true")
     act.click(force=True)
