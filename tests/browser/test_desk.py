@@ -37,6 +37,10 @@ def poll(page: Page) -> None:
         page.evaluate("document.querySelector('[data-poll]').dispatchEvent(new Event('poll'))")
 
 
+def sideways(page: Page) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
 # --- Polls ------------------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from dashboard.models import Batch, BatchError, Connection, FileRead, Result, User
 from tests.batches_made import batch_made, connection_made, counts, judged
 from tests.browser.conftest import Opened
-from tests.browser.test_desk import poll
+from tests.browser.test_desk import poll, sideways
 from tests.errors_made import LENGTH, RATE, SERVER, errors_made, file_made, group_made, read_made
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -24,10 +24,6 @@ def batch(prod: Connection) -> Batch:
     made = batch_made(prod, "completed", name="nightly-eval", **counts(100, 97, 3))
     errors_made(made, {RATE: 2, LENGTH: 1})
     return made
-
-
-def sideways(page: Page) -> int:
-    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
 
 def codes(page: Page) -> list[str]:

@@ -3,7 +3,7 @@ also where a page is zoomed to 200 %. The addresses come from urls.py, so that a
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -25,9 +25,11 @@ from tests.sync.conftest import Vendor, vendor_of
 __all__ = ["vendor_of"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
+type Theme = Literal["light", "dark"]
 WIDTHS = (1440, 1024, 720, 390, 195)  # 720 and 195 are what 200 % leaves of the first and the fourth
-READ_AT = (1440, 390)
 COLOURS = ["color-contrast", "link-in-text-block"]  # the themes differ in nothing else
+# Read whole at two widths, and once more for the colours: a narrow page moves what lies behind them, in either theme.
+READ_AT: dict[int, dict[Theme, list[str] | None]] = {1440: {"light": None, "dark": COLOURS}, 390: {"dark": None}}
 # Two frames: a chart follows the page's width in the one after it.
 TOO_WIDE = """async (width) => {
   const frame = () => new Promise(requestAnimationFrame);
@@ -126,11 +128,10 @@ def faults(page: Page, where: str, within: str = "html") -> list[str]:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 844})
         found += [f"{where}: {fault}" for fault in page.evaluate(TOO_WIDE, width)]
-        if width in READ_AT:
-            found += [f"{where} at {width}: {fault}" for fault in page.evaluate(BROKEN, [within, None])]
-            page.emulate_media(color_scheme="dark")
-            found += [f"{where} at {width}, dark: {fault}" for fault in page.evaluate(BROKEN, [within, COLOURS])]
-            page.emulate_media(color_scheme="light")
+        for theme, rules in READ_AT.get(width, {}).items():
+            page.emulate_media(color_scheme=theme)
+            found += [f"{where} at {width}, {theme}: {fault}" for fault in page.evaluate(BROKEN, [within, rules])]
+    page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": 1440, "height": 844})
     return found
 
