@@ -239,7 +239,47 @@
     if (sign.getAttribute("href") !== mark) sign.setAttribute("href", mark);
   }
 
-  // --- After a swap -------------------------------------------------------------------------------------------------
+  // --- A swap -------------------------------------------------------------------------------------------------------
+  // htmx turns any tree into any other, and for each piece it tells a dozen events and has the whole page laid out anew.
+  // Nearly all that a poll brings has the shape of what is there: then its words and attributes are written, no more.
+
+  const isKept = (name) => htmx.config.morphIgnore.some((start) => name.startsWith(start));
+  const isWired = (name) => name.startsWith("hx-") && name !== "hx-get"; // htmx has read it; hx-get it reads when asked
+  /** Nobody points at anything in it, types in it or refers to it. */
+  const isPlain = (element) => !element.querySelector("[id], [tabindex], a, button, details, form, input, select, template, textarea");
+
+  /** Adds to `steps` what makes `old` into `now`; false where only htmx can. */
+  function compare(old, now, steps) {
+    if (old.isEqualNode(now)) return true;
+    if (old.nodeName !== now.nodeName || old.id !== now.id) return false;
+    if (old.nodeType !== Node.ELEMENT_NODE) { steps.push(() => { old.nodeValue = now.nodeValue; }); return true; }
+    if (old.matches("input, select, template, textarea")) return false; // what somebody typed is not in its attributes
+    if (old.matches(".rowlink") && old.pathname !== now.pathname) return false; // who was at this batch goes with it
+    for (const name of new Set([...old.getAttributeNames(), ...now.getAttributeNames()])) {
+      const value = now.getAttribute(name);
+      if (isKept(name) || value === old.getAttribute(name)) continue;
+      if (isWired(name)) return false;
+      steps.push(() => { if (value === null) old.removeAttribute(name); else old.setAttribute(name, value); });
+    }
+    const here = [...old.childNodes], there = [...now.childNodes], sure = steps.length;
+    if (here.length === there.length && here.every((node, i) => compare(node, there[i], steps))) return true;
+    steps.length = sure;
+    steps.push(() => old.replaceChildren(...there));
+    return isPlain(old) && isPlain(now);
+  }
+
+  document.addEventListener("htmx:before:swap", (event) => {
+    const { tasks } = event.detail;
+    for (const task of [...tasks]) {
+      if (task.type !== "partial" || !task.target || task.swapSpec.style !== "outerMorph") continue;
+      // The white space around a piece would be put beside it, with every poll some more.
+      for (const node of [...task.fragment.childNodes]) if (node.nodeType !== Node.ELEMENT_NODE) node.remove();
+      const steps = [];
+      if (task.fragment.childElementCount !== 1 || !compare(task.target, task.fragment.firstElementChild, steps)) continue;
+      for (const step of steps) step();
+      tasks.splice(tasks.indexOf(task), 1);
+    }
+  });
 
   document.addEventListener("htmx:after:swap", (event) => {
     const { ctx } = event.detail;
