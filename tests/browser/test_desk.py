@@ -76,6 +76,20 @@ def test_a_row_keeps_its_identity_and_its_focus(opened: Opened, ana: User, runni
     assert page.evaluate(f"document.querySelector('#row-{running.pk}').marked")
 
 
+@pytest.mark.parametrize("path", ["/", "/batches/", "/batches/{}/"])
+def test_a_page_that_is_polled_for_weeks_does_not_grow(opened: Opened, ana: User, running: Batch, path: str) -> None:
+    page = opened(ana, path.format(running.pk))
+    sizes = []
+    for done in range(500, 506):
+        progress(running, done)
+        poll(page)
+        expect(page.locator("#main")).to_contain_text(f"{done}")
+        sizes.append(
+            page.evaluate("document.querySelectorAll('*').length + document.querySelector('#main').childNodes.length")
+        )
+    assert len(set(sizes[1:])) == 1, sizes
+
+
 def test_new_batches_wait_behind_a_pill(opened: Opened, ana: User, prod: Connection, running: Batch) -> None:
     page = opened(ana, "/batches/")
     batch_made(prod, name="brand-new", created_at=timezone.now())
