@@ -34,7 +34,12 @@ def _measure(folder: Path, start: int, batches: int, database: str) -> list[Row]
         say(f"million: importing {batches:,} batches into {database}")
         took = contend("many", base_url, batches, data, LONGEST, **more)
         say(f"million: {database}: imported in {took['seconds']:.0f} s, processor {took['cpu']:.0f} s")
-        said = answer_of(python("tests.bench.million"), environment(data, **more), LONGEST)
+        return timed(data, batches, database, **more)
+
+
+def timed(data: Path, batches: int, database: str, **settings: str) -> list[Row]:
+    """The rows of a data folder with so many batches; the settings lead to its database."""
+    said = answer_of(python("tests.bench.million"), environment(data, **settings), LONGEST)
     rows = []
     for group in GROUPS:
         names = [name for name in said["ms"] if name.startswith(f"{group}:")]
@@ -46,16 +51,17 @@ def _measure(folder: Path, start: int, batches: int, database: str) -> list[Row]
                 f"{middle.low:.1f} .. {middle.high:.1f}, processor {said['cpu'][name]:.1f}, "
                 f"{said['queries'][name]} queries, {len(said['rows'][name])} rows"
             )
-        worst = max(names, key=lambda name: times[name])
+        usual, worst = names[0], max(names, key=lambda name: times[name])
+        seen = [f"{name.partition(': ')[2]} {times[name]:.0f} ms" for name in (usual, worst)]
+        above = sum(time > MOST_MS for time in times.values())
         middle = Spread([median(one) for one in said["ms"][worst]])
         rows.append(
             Row(
-                f"{group}, {batches:,} batches in {database}, at the server (p95; the worst of {len(names)} pages)",
-                f"{times[names[0]]:.0f} ms ({names[0].partition(': ')[2]}); worst {times[worst]:.0f} ms "
-                f"({worst.partition(': ')[2]})",
+                f"{group}, {batches:,} batches in {database}, at the server (p95 of {len(names)} pages)",
+                f"{seen[0]}; worst {seen[1]}; {above} of {len(names)} above the bar",
                 f"middle of the worst {middle.low:.0f} .. {middle.high:.0f}",
                 f"≤ {MOST_MS:.0f} ms",
-                times[worst] <= MOST_MS,
+                not above,
             )
         )
     return rows
