@@ -283,14 +283,16 @@ def _number(text: str) -> int:
 
 def _time(typed: Typed, values: list[str], _names: Names, now: datetime) -> Term:
     spans: list[tuple[datetime | None, datetime | None]] = []
+    # Deadlines lie ahead: deadline:<2h is one in less than two hours, as created:>2h is less than two hours ago.
+    is_ahead = typed.field == "deadline"
     for value in values:
         earliest, dots, latest = value.partition("..")
         if dots:
-            begin = _moment(earliest, now)[0] if earliest else None
-            end = _moment(latest, now)[1] if latest else None
+            begin = _moment(earliest, now, is_ahead=is_ahead)[0] if earliest else None
+            end = _moment(latest, now, is_ahead=is_ahead)[1] if latest else None
             spans.append((begin, end))
             continue
-        begin, end = _moment(value, now)
+        begin, end = _moment(value, now, is_ahead=is_ahead)
         is_age = begin == end
         match typed.op:
             case ">" | ">=":
@@ -299,19 +301,20 @@ def _time(typed: Typed, values: list[str], _names: Names, now: datetime) -> Term
                 spans.append((None, begin if typed.op == "<" or is_age else end))
             case _ if is_age:
                 # created:7d is the last seven days, deadline:2h the next two hours.
-                spans.append((now, now + (now - begin)) if typed.field == "deadline" else (begin, None))
+                spans.append((now, begin) if is_ahead else (begin, None))
             case _:
                 spans.append((begin, end))
     return Term(typed.field, tuple(spans))
 
 
-def _moment(text: str, now: datetime) -> tuple[datetime, datetime]:
-    """From and until, at whole seconds: a day has two ends, `7d` (seven days ago) has one."""
+def _moment(text: str, now: datetime, *, is_ahead: bool) -> tuple[datetime, datetime]:
+    """From and until, at whole seconds: a day has two ends, `7d` (seven days ago, or ahead) has one."""
     zone, word = timezone.get_current_timezone(), text.lower()
     today = now.astimezone(zone).date()
     try:
         if found := _AGE.fullmatch(word):
-            moment = now.replace(microsecond=0) - timedelta(**{UNITS[found[2]]: int(found[1])})
+            away = timedelta(**{UNITS[found[2]]: int(found[1])})
+            moment = now.replace(microsecond=0) + (away if is_ahead else -away)
             return moment, moment
         if word in ("today", "yesterday"):
             day = today - timedelta(days=word == "yesterday")

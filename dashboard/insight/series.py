@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection as database
 from django.utils.translation import gettext_lazy as _
 
-from dashboard.models.flow import DAY, QUARTER, quarter_of, seconds_of
+from dashboard.models.flow import DAY, QUARTER, day_of, quarter_of, seconds_of
 
 HOUR = 3_600
 EPOCH = date(1970, 1, 1)
@@ -171,7 +171,7 @@ def took(connections: Collection[int], since: int) -> list[Took]:
     rows = _rows(
         "SELECT model, endpoint, length, sum(batches) FROM dashboard_lasted"  # noqa: S608 (marks of ours)
         f" WHERE day >= %s AND connection_id IN ({_marks(connections)}) GROUP BY model, endpoint, length",
-        [since - since % DAY, *connections],
+        [day_of(since), *connections],
     )
     kinds: dict[tuple[str, str], _Lengths] = {}
     for model, endpoint, length, batches in rows:

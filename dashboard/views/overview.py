@@ -20,12 +20,12 @@ from django.views.decorators.http import require_GET
 from dashboard.insight import series
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.insight.concerns import NOTICES, SEVERITY
-from dashboard.insight.query import FAILED
+from dashboard.insight.query import FAILED, Term, text_of
 from dashboard.insight.series import HOUR, RANGES, Flowed, Range
 from dashboard.middleware import polled, pulse_of
 from dashboard.models import Concern
 from dashboard.models.batch import Outcome
-from dashboard.models.flow import DAY, QUARTER
+from dashboard.models.flow import DAY, QUARTER, day_of
 from dashboard.views.attention import COLUMNS as CONCERN_COLUMNS
 from dashboard.views.batch_list import Asked
 from dashboard.views.batches import emptiness, is_htmx
@@ -181,16 +181,21 @@ def clock_of(second: int) -> str:
 
 def took_of(connections: Collection[int], asked: Range, now: datetime) -> list[tuple[series.Took, str, int, int]]:
     """Each kind with the list of it and its median and p90 in per cent of the longest p90."""
-    kinds = series.took(connections, asked.since(now))
+    day = day_of(asked.since(now))
+    kinds = series.took(connections, day)
     longest = max((kind.p90 for kind in kinds), default=0) or 1
     return [
-        (kind, kind_url(kind), round(100 * kind.median / longest), round(100 * kind.p90 / longest)) for kind in kinds
+        (kind, kind_url(kind, day), round(100 * kind.median / longest), round(100 * kind.p90 / longest))
+        for kind in kinds
     ]
 
 
-def kind_url(kind: series.Took) -> str:
-    terms = ["status:completed", f'model:="{kind.model}"' if kind.model else "", f'endpoint:="{kind.endpoint}"']
-    return f"{reverse('batches')}?{urlencode({'q': ' '.join(filter(None, terms))})}"
+def kind_url(kind: series.Took, since: int) -> str:
+    """The list of what was counted; of a name that cannot be typed, of all names."""
+    named = (("model", kind.model), ("endpoint", kind.endpoint))
+    typed = [text_of(Term(field, (value,), "=")) for field, value in named if value]
+    terms = ["status:completed", f"finished:{moment(since)}..", *filter(None, typed)]
+    return f"{reverse('batches')}?{urlencode({'q': ' '.join(terms), 'sort': 'finish'})}"
 
 
 # --- Charts that the browser draws ------------------------------------------------------------------------------------

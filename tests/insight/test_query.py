@@ -59,6 +59,12 @@ def test_words_and_quotes() -> None:
         ("created:7d", Term("created", ((datetime(2026, 11, 15, 15, 0, tzinfo=UTC), None),))),
         ("created:<2h", Term("created", ((None, datetime(2026, 11, 22, 13, 0, tzinfo=UTC)),))),
         ("deadline:2h", Term("deadline", ((NOW, datetime(2026, 11, 22, 17, 0, tzinfo=UTC)),))),
+        ("deadline:<2h", Term("deadline", ((None, datetime(2026, 11, 22, 17, 0, tzinfo=UTC)),))),
+        ("deadline:>2h", Term("deadline", ((datetime(2026, 11, 22, 17, 0, tzinfo=UTC), None),))),
+        (
+            "deadline:1h..2h",
+            Term("deadline", ((datetime(2026, 11, 22, 16, tzinfo=UTC), datetime(2026, 11, 22, 17, tzinfo=UTC)),)),
+        ),
         (
             "finished:yesterday",
             Term("finished", ((datetime(2026, 11, 21, tzinfo=UTC), datetime(2026, 11, 22, tzinfo=UTC)),)),

@@ -12,8 +12,8 @@ from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
 from dashboard.insight import pulse as pulse_room
-from dashboard.models import Connection, Finished, Flow, User
-from dashboard.models.flow import quarter_of
+from dashboard.models import Connection, Finished, Flow, Lasted, User
+from dashboard.models.flow import day_of, length_of, quarter_of
 from tests.batches_made import batch_made, connection_made, counts, crowd_made, everything_made
 from tests.cast import ClientOf
 
@@ -134,6 +134,25 @@ def test_a_column_leads_to_what_ended_in_it(desk: Client) -> None:
     assert sum(int(number) for _link, number in columns) == 4
     for link, number in columns:
         assert f'id="list-count">{number}<' in get(desk, unescape(link)), link
+
+
+def test_a_kind_of_batch_leads_to_those_that_were_counted(desk: Client) -> None:
+    prod = connection_made()
+    for days, model in ((0, "gpt-4o"), (0, 'odd "name"'), (20, "gpt-4o")):
+        at = timezone.now() - timedelta(days=days)
+        given = {"created_at": at - timedelta(hours=1), "finished_at": at, "model": model}
+        batch = batch_made(prod, "completed", **given, **counts(5, 5))
+        day = day_of(int(at.timestamp()))
+        Lasted.objects.create(
+            connection=prod, day=day, model=model, endpoint=batch.endpoint, length=length_of(3600), batches=1
+        )
+    table = get(desk).split('<table class="took">')[1].split("</table>")[0]
+    links = dict(re.findall(r'<a href="([^"]*)".*?<bdi>(.*?)</bdi>', table))
+    assert sorted(links.values()) == ["gpt-4o", "odd &quot;name&quot;"]
+    for link, name in links.items():
+        page = get(desk, unescape(link))
+        assert "is left out" not in page
+        assert f'id="list-count">{1 if name == "gpt-4o" else 2}<' in page, "what cannot be typed is not asked for"
 
 
 def test_a_poll_brings_what_moved_and_leaves_the_drawn_charts_alone(desk: Client) -> None:
