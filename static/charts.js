@@ -150,7 +150,8 @@
       paper.fillRect(0, 0, canvas.width, canvas.height);
       paper.fillStyle = resolved("var(--ink)");
       paper.font = `600 ${13 * ratio}px sans-serif`;
-      paper.fillText(`${figure.dataset.label} · ${write("full", numbers.at[0])} – ${write("full", numbers.at.at(-1) + numbers.step)}`, 8 * ratio, 19 * ratio);
+      const { min, max } = plot.scales.x; // of what is drawn, which may be zoomed to
+      paper.fillText(`${figure.dataset.label} · ${write("full", min)} – ${write("full", max)}`, 8 * ratio, 19 * ratio);
       paper.drawImage(picture, 0, head);
       canvas.toBlob((blob) => {
         const link = document.createElement("a");

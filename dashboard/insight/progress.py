@@ -21,6 +21,7 @@ from dashboard.models.batch import Outcome, Status
 LATEST = 120  # readings of each batch
 LEAST_INCREASES = 2
 LEAST_TIME = timedelta(minutes=5)
+LONG_QUIET = timedelta(hours=1)  # without a change: then it is not too early, but standing still
 # Beyond this nobody plans, and a date would run out of years.
 LONGEST = timedelta(days=365)
 # Ended batches of a connection that say whether its vendor counts before the end, and how many must agree.
@@ -155,7 +156,8 @@ def _points(readings: Iterable[Counts]) -> list[tuple[datetime, int]]:
 
 def _estimated(known: Progress, points: Sequence[tuple[datetime, int]], as_of: datetime) -> Progress:
     if len(points) <= LEAST_INCREASES or as_of - points[0][0] < LEAST_TIME:
-        return known
+        is_quiet = bool(points) and as_of - points[-1][0] > LONG_QUIET
+        return replace(known, quiet_since=points[-1][0]) if is_quiet else known
     steps = [((later - earlier).total_seconds(), more - less) for (earlier, less), (later, more) in pairwise(points)]
     lasted = [(more / seconds, seconds) for seconds, more in steps]
     idle = (as_of - points[-1][0]).total_seconds()

@@ -93,6 +93,30 @@ def test_a_chart_is_saved_as_a_picture_and_as_a_file(opened: Opened, ana: User, 
     assert saved.value.suggested_filename == "in-flight-24h.csv"
 
 
+def test_a_saved_picture_says_the_times_that_it_shows(opened: Opened, ana: User, prod: Connection) -> None:
+    page = opened(ana, "/")
+    plot(page)
+    page.evaluate("""() => {
+      window.titles = [];
+      const write = CanvasRenderingContext2D.prototype.fillText;
+      CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        if (text.startsWith("Requests per hour")) window.titles.push(text);
+        return write.call(this, text, ...rest);
+      };
+    }""")
+    picture = page.locator("[data-kind=requests] [data-png]")
+    with page.expect_download():
+        picture.click()
+    page.locator("[data-kind=requests] .plot__box").focus()
+    for key in ("End", "+", "+"):
+        page.keyboard.press(key)
+    with page.expect_download():
+        picture.click()
+    whole, part = page.evaluate("window.titles")
+    assert whole.split(" – ")[1] == part.split(" – ")[1], "both reach up to now"
+    assert whole.split(" – ")[0] != part.split(" – ")[0]
+
+
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (1440, "dark"), (390, "light"), (720, "dark")])
 def test_no_violations_and_no_sideways_scroll(
     opened: Opened, ana: User, prod: Connection, width: int, theme: str

@@ -107,6 +107,14 @@ def test_a_batch_that_stands_still_is_not_estimated() -> None:
     assert said(progress).startswith("No change since ")
 
 
+def test_one_that_was_never_seen_to_move_stands_still_at_last() -> None:
+    for seen in (counted((61, 500)), counted((90, 400), (61, 500))):
+        progress = known(running(), seen)
+        assert progress.quiet_since == NOW - 61 * MINUTE
+        assert said(progress).startswith("No change since ")
+    assert said(known(running(), counted((59, 500)))) == "Too early to estimate."
+
+
 def test_a_pause_as_long_as_those_before_changes_nothing() -> None:
     moved = [counts_at(reading.asked_at - 10 * MINUTE, reading.completed) for reading in STEADY]
     assert known(running(), moved).rates == pytest.approx((600, 600, 600))
