@@ -246,6 +246,7 @@ def test_a_form_that_was_sent_too_late_comes_back_filled_but_for_the_key(opened:
 def test_a_new_version_is_offered_and_never_forced(opened: Opened, ana: User, running: Batch) -> None:
     page = opened(ana, "/batches/")
     page.locator("#q").fill("nightly")
+    expect(page).to_have_url(re.compile(r"\?q=nightly$"))
     expect(page.locator("#build")).to_be_hidden()
     with override_settings(BUILD="another"):
         poll(page)
