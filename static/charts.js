@@ -56,8 +56,8 @@
       return `${span}: ${parts.join(", ")}`;
     }
     const latest = () => numbers.layers[0].values.findLastIndex((one) => one !== null);
-    // Where nothing is pointed at, the latest is said.
-    const say = (i) => { const text = value(i in numbers.at ? i : latest()); if (said.textContent !== text) said.textContent = text; };
+    // Where nothing is pointed at, the latest is said; and how to come back from a zoom.
+    const say = (i) => { const text = value(i in numbers.at ? i : latest()) + (plot && zoomed() ? ` · ${words.reset}` : ""); if (said.textContent !== text) said.textContent = text; };
 
     function make() {
       const ink = resolved("var(--ink-3)"), line = resolved("var(--line)");
@@ -79,7 +79,7 @@
             ? { stroke, fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8, 40], align: 1 }) }
             : { stroke, width: 1.75, spanGaps: false, fill: resolved(`color-mix(in srgb, ${ink} 12%, transparent)`), paths: uPlot.paths.stepped({ align: 1 }) };
         })],
-        hooks: { setCursor: [(one) => say(one.cursor.idx)] },
+        hooks: { setCursor: [(one) => say(one.cursor.idx)], setScale: [(one, key) => { if (plot && key === "x") say(one.cursor.idx); }] },
       }, drawn(), box);
       if (scale) plot.setScale("x", scale);
       say(plot.cursor.idx);

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection as database
 from django.utils.translation import gettext_lazy as _
 
+from dashboard.models import Connection
 from dashboard.models.flow import DAY, QUARTER, day_of, quarter_of, seconds_of
 
 HOUR = 3_600
@@ -72,7 +73,7 @@ def flowed(connections: Collection[int], since: int, until: int, step: int = HOU
         [begin, *connections],
     )
     sums: dict[int, list[int]] = {}
-    first: dict[int, int] = {}  # when a connection was looked at for the first time in this range
+    first = _imported(connections)  # since when a connection is looked at
     late = 0
     for at, connection, looks, completed, failed, of_late, in_flight, batches_open in rows:
         late += int(of_late)
@@ -91,6 +92,12 @@ def flowed(connections: Collection[int], since: int, until: int, step: int = HOU
         else:
             steps.append(Step(at, unseen=len(first)))
     return Flowed(steps, late, step)
+
+
+def _imported(connections: Collection[int]) -> dict[int, int]:
+    """When each was read whole for the first time. One that fails since before the range has no row in it."""
+    kept = Connection.objects.filter(pk__in=connections, retired_at=None, imported_at__isnull=False)
+    return {pk: int(at.timestamp()) for pk, at in kept.values_list("pk", "imported_at") if at}
 
 
 def finished(connections: Collection[int], since: int) -> Tally[str]:

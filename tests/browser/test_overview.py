@@ -70,6 +70,8 @@ def test_zoom_survives_a_poll_and_nothing_is_drawn_anew(opened: Opened, ana: Use
     page.keyboard.press("End")
     page.keyboard.press("+")
     page.keyboard.press("+")
+    said = page.locator("[data-kind=requests] [data-value]")
+    expect(said).to_contain_text("0 shows everything")
     before = box.screenshot()
     moved(prod)
     with page.expect_response(lambda answer: "seen=" in answer.url):
@@ -79,6 +81,7 @@ def test_zoom_survives_a_poll_and_nothing_is_drawn_anew(opened: Opened, ana: Use
     assert box.screenshot() == before
     page.keyboard.press("0")
     assert box.screenshot() != before, "0 shows everything again"
+    expect(said).not_to_contain_text("0 shows everything")
 
 
 def test_a_chart_is_saved_as_a_picture_and_as_a_file(opened: Opened, ana: User, prod: Connection) -> None:

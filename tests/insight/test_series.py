@@ -57,6 +57,17 @@ def test_connections_add_up_and_one_that_was_not_seen_is_said(prod: Connection) 
     assert (second.completed, second.in_flight, second.unseen) == (3, 50, 1)
 
 
+def test_one_that_fails_since_before_the_range_is_said_and_a_removed_or_later_one_is_not(prod: Connection) -> None:
+    now = datetime.fromtimestamp(NOON, UTC)
+    Connection.objects.update(imported_at=now - timedelta(days=9))
+    failing = connection_made("failing", imported_at=now - timedelta(days=9))
+    removed = connection_made("removed", imported_at=now - timedelta(days=9), retired_at=now)
+    later = connection_made("later", imported_at=now + timedelta(hours=9))
+    flow(prod, NOON, completed=10)
+    [step] = series.flowed([prod.pk, failing.pk, removed.pk, later.pk], NOON, NOON).steps
+    assert (step.completed, step.unseen) == (10, 1)
+
+
 def test_nobody_elses_connections_are_summed_up(prod: Connection) -> None:
     flow(prod, NOON, completed=10)
     Finished.objects.create(connection=prod, quarter=NOON, outcome="succeeded", batches=3)
