@@ -35,7 +35,7 @@
     url.searchParams.set("at", [...box.value.slice(0, box.selectionStart)].length);
     let text;
     try {
-      const answer = await fetch(url, { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(5e3) });
+      const answer = await fetch(url, { headers: { "HX-Request": "true", "X-Language": document.documentElement.lang }, signal: AbortSignal.timeout(5e3) });
       if (!answer.ok) return;
       text = await answer.text();
     } catch { return; } // no suggestions is no trouble

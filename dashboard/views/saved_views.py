@@ -1,6 +1,7 @@
 """Filters of the list under a name: one's own, and the team's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -8,6 +9,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -16,7 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from dashboard.access import EDIT_SHARED, ROLE_NAMES, SHARE, role_needed
 from dashboard.middleware import client_address, pulse_of
-from dashboard.models import AuditEntry, SavedView
+from dashboard.models import AuditEntry, SavedView, User
 from dashboard.models.saved_view import kept_of
 from dashboard.views.batch_list import CHIPS, SORTS
 from dashboard.views.columns import list_at
@@ -94,10 +96,12 @@ def add(request: HttpRequest) -> HttpResponse:
     if "shared" in request.POST and (refusal := refused_to_share(request)):
         return refusal
     form = SavedViewForm(request.POST, instance=view)
-    if not form.is_valid():
+    with alone(view.owner_id):
+        if is_saved := form.is_valid():
+            form.save()
+    if not is_saved:
         context = {"form": form, "view": None, "query": query, "filter": Filter.of(query, pulse_of(request).names)}
         return render(request, "saved_views/form.html", context | rights(request))
-    form.save()
     note(request, "share view", view)
     messages.success(request, _("Saved as %(name)s.") % {"name": view.name}, extra_tags="ui-check")
     return redirect(list_at(view.query))
@@ -112,10 +116,14 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     form = SavedViewForm(request.POST or None, instance=view)
     if view.owner_id is None or not (was_shared or rights(request)["can_share"]):
         del form.fields["shared"]  # nobody else would see it, or everybody else
-    if request.method == "POST" and form.is_valid():
-        if view.shared and not was_shared and (refusal := refused_to_share(request)):
-            return refusal
-        form.save()
+    is_saved = False
+    if request.method == "POST":
+        with alone(view.owner_id):
+            if is_saved := form.is_valid():
+                if view.shared and not was_shared and (refusal := refused_to_share(request)):
+                    return refusal
+                form.save()
+    if is_saved:
         note(request, "edit view", view)
         return redirect("saved-views")
     stored = SavedView.objects.get(pk=pk)
@@ -133,6 +141,14 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     view.delete()
     messages.success(request, _("%(name)s was deleted.") % {"name": view.name}, extra_tags="ui-check")
     return redirect("saved-views")
+
+
+@contextmanager
+def alone(owner: int | None) -> Iterator[None]:
+    """Nobody else changes this person's views meanwhile: two clicks on a button bring one name twice."""
+    with transaction.atomic():
+        User.objects.select_for_update().filter(pk__in=[owner] if owner else []).first()
+        yield
 
 
 # --- Rights -----------------------------------------------------------------------------------------------------------
