@@ -6,7 +6,7 @@ ones asks again from there, and is told so. Nothing here collects all matches fi
 """
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -52,11 +52,6 @@ class Found:
 
     matches: list[Match]
     looked_to: int | None = None
-
-
-def words_query(words: Iterable[str]) -> Query:
-    """Every one of these words."""
-    return Query(tuple((Term("", (word,)),) for word in words))
 
 
 def find(

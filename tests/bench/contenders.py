@@ -135,8 +135,9 @@ def prove_search(base_url: str) -> None:
     """The text index finds a batch by what the vendor says of it, one of every page, and as many as plain LIKE."""
     import httpx
 
-    from dashboard.insight.search import find, words_query
+    from dashboard.insight.search import find
     from dashboard.models import Batch
+    from tests.searched import words_query
 
     answer = httpx.get(f"{base_url}/batches?limit={PAGE}", headers={"Authorization": f"Bearer {KEY}"}, trust_env=False)
     known = next(record for record in answer.json()["data"] if record["metadata"])

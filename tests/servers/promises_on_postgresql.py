@@ -14,13 +14,14 @@ from django.utils import timezone
 
 from dashboard.dialects.base import RemotePage
 from dashboard.insight.query import query_of
-from dashboard.insight.search import find, words_query
+from dashboard.insight.search import find
 from dashboard.models import Batch, Connection, Counter, Transition, User
 from dashboard.simulator import KEY, World, serve
 from dashboard.sync import acts
 from dashboard.sync.absorb import absorb
 from dashboard.sync.pull import claim, pull
 from dashboard.sync.vendor import open_vendor
+from tests.searched import words_query
 
 WAIT = 60
 

@@ -9,10 +9,11 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dashboard.insight.search import find, words_query
+from dashboard.insight.search import find
 from dashboard.models import Batch, Connection, Counter, Reading, Transition
 from dashboard.models.batch import GRACE, Outcome
 from dashboard.sync.absorb import absorb
+from tests.searched import words_query
 from tests.sync.conftest import Vendor, remote
 
 Source = Transition.Source
