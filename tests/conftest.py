@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.utils import translation
 
 from dashboard import middleware
 from dashboard.insight import pulse
@@ -29,8 +30,10 @@ def static_folder() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
-    """What a process keeps for a few seconds outlives the rows of one test."""
+    """What a process keeps for a few seconds outlives the rows of one test; so does the language of its last request,
+    which Django leaves to the thread."""
     yield
+    translation.activate(settings.LANGUAGE_CODE)
     middleware._known.clear()
     pulse._latest = None
     error_sums._sums.clear()

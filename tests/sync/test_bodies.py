@@ -142,15 +142,14 @@ def test_a_download_that_nobody_took_gives_its_place_back(batch: Batch) -> None:
 
 
 def test_a_download_may_be_taken_by_another_thread(batch: Batch) -> None:
-    file, came = download(batch, "error"), []
-    for piece in file:
-        came.append(piece)
-        break
-    thread = threading.Thread(target=lambda: came.extend(file))
+    whole = b"".join(download(batch, "error"))
+    pieces = iter(download(batch, "error"))
+    came = [next(pieces)]
+    thread = threading.Thread(target=lambda: came.extend(pieces))
     thread.start()
     thread.join()
-    file.close()
-    assert came
+    assert whole.count(b"\n") == 10
+    assert b"".join(came) == whole
 
 
 @pytest.mark.parametrize("call", [lambda b: preview(b, "error"), lambda b: download(b, "error")])
