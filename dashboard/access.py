@@ -17,13 +17,17 @@ CANCEL = "dashboard.cancel_batch"
 READ_BODIES = "dashboard.read_bodies"
 CONNECT = "dashboard.change_connection"
 SHARE = "dashboard.share_view"
+# Links for whoever has them: one's own are an operator's, everybody's an admin's.
+LINK = "dashboard.add_share"
+EDIT_LINKS = "dashboard.change_share"
+AUDIT = "dashboard.view_auditentry"
 EDIT_SHARED = "dashboard.change_savedview"  # what others share; one's own needs no right
 PEOPLE = "dashboard.change_user"
 
 # Each role has the rights of the one before it.
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": (SEE, "dashboard.view_connection"),
-    "operator": (CANCEL, READ_BODIES, SHARE),
+    "operator": (CANCEL, READ_BODIES, SHARE, LINK),
     "admin": (
         CONNECT,
         EDIT_SHARED,
@@ -32,7 +36,8 @@ ROLES: dict[str, tuple[str, ...]] = {
         PEOPLE,
         "dashboard.add_user",
         "dashboard.view_user",
-        "dashboard.view_auditentry",
+        EDIT_LINKS,
+        AUDIT,
     ),
 }
 ROLE_NAMES = {"viewer": _("viewer"), "operator": _("operator"), "admin": _("admin")}
@@ -93,12 +98,19 @@ SELECT person.*, (
     JOIN auth_group_permissions gp ON gp.permission_id = p.id
     JOIN dashboard_user_groups ug ON ug.group_id = gp.group_id
     WHERE ug.user_id = person.id AND t.app_label = 'dashboard'
-) AS rights FROM dashboard_user person WHERE person.id = %s
+) AS rights, (
+    SELECT {join_limits} FROM dashboard_user_connections uc WHERE uc.user_id = person.id AND person.is_limited
+) AS limits FROM dashboard_user person WHERE person.id = %s
 """
 
 
+def joined(column: str) -> str:
+    return f"group_concat({column})" if database.vendor == "sqlite" else f"string_agg({column}::text, ',')"
+
+
 class Roles(ModelBackend):
-    """Django's own, but a person comes with the rights of their groups in one query, where Django asks three times.
+    """Django's own, but a person comes with the rights of their groups and the limits of what they see in one query,
+    where Django asks four times.
 
     Rights are held by groups alone: what stands on a single person is not read.
     """
@@ -106,9 +118,9 @@ class Roles(ModelBackend):
     def get_user(self, user_id: Any) -> "User | None":
         from dashboard.models import User
 
-        join = "group_concat(p.codename)" if database.vendor == "sqlite" else "string_agg(p.codename, ',')"
         # By hand: the ORM takes longer to write this query than the database to answer it, at every page.
-        found = next(iter(User.objects.raw(WITH_RIGHTS.format(join=join), [user_id])), None)
+        query = WITH_RIGHTS.format(join=joined("p.codename"), join_limits=joined("uc.connection_id"))
+        found = next(iter(User.objects.raw(query, [user_id])), None)
         return found if found is not None and self.user_can_authenticate(found) else None
 
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:

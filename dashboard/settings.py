@@ -297,6 +297,7 @@ BUILD = env.text("DASHBOARD_BUILD") or build_id()
 # Per process: how old the answer to "did anything move" may be, and how long a checked session is remembered.
 PULSE_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0
+SHARE_SECONDS = 1.0
 
 # From when on a batch needs attention: minutes in a state, per cent, days.
 STALLED_VALIDATING = env.number("DASHBOARD_STALLED_VALIDATING", 15, 1, 10080, "minutes")

@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings
 from django.utils import translation
 
-from dashboard import middleware
+from dashboard import middleware, sharing
 from dashboard.insight import pulse
 from dashboard.views import error_sums
 
@@ -35,5 +35,6 @@ def nothing_remembered() -> Iterator[None]:
     yield
     translation.activate(settings.LANGUAGE_CODE)
     middleware._known.clear()
+    sharing.forget()
     pulse._latest = None
     error_sums._sums.clear()

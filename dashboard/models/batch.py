@@ -16,6 +16,7 @@ from dashboard.models.connection import Connection, visible_connections
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
+    from dashboard.models.share import Share
     from dashboard.models.user import User
 
 # A finished batch can still change (file ids and usage arrive late, a retry revives it): refreshed for this long.
@@ -78,9 +79,9 @@ def place_of(connection_id: int, remote_id: str, ordered_at: int) -> int:
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
-    def visible_to(self, user: "User | AnonymousUser") -> Self:
+    def visible_to(self, viewer: "User | AnonymousUser | Share") -> Self:
         """Batches of the connections that this person may see."""
-        visible = visible_connections(user)
+        visible = visible_connections(viewer)
         return self.all() if visible is None else self.filter(connection__in=visible)
 
     def open(self) -> Self:

@@ -12,6 +12,7 @@ from dashboard.models.connection import Connection, visible_connections
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
+    from dashboard.models.share import Share
     from dashboard.models.user import User
 
 
@@ -36,9 +37,9 @@ class Reason(models.TextChoices):
 
 
 class ConcernQuerySet(models.QuerySet["Concern"]):
-    def visible_to(self, user: "User | AnonymousUser") -> Self:
+    def visible_to(self, viewer: "User | AnonymousUser | Share") -> Self:
         """Concerns of the connections that this person may see."""
-        visible = visible_connections(user)
+        visible = visible_connections(viewer)
         return self.all() if visible is None else self.filter(connection__in=visible)
 
     def open(self) -> Self:

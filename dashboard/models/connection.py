@@ -13,23 +13,24 @@ from dashboard import vault
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
+    from dashboard.models.share import Share
     from dashboard.models.user import User
 
 
 type Visible = frozenset[int] | None
 
 
-def visible_connections(user: "User | AnonymousUser") -> Visible:
-    """The connections that this person may see, None for all. Limits to some come later, and come here.
+def visible_connections(viewer: "User | AnonymousUser | Share") -> Visible:
+    """The connections that a person or a link may see, None for all.
 
     Whatever is read goes by it: querysets by `visible_to`, and by this what no queryset reads or processes share.
     """
-    return None if user.has_perm("dashboard.view_batch") else frozenset()
+    return getattr(viewer, "visible", frozenset())
 
 
 class ConnectionQuerySet(models.QuerySet["Connection"]):
-    def visible_to(self, user: "User | AnonymousUser") -> Self:
-        visible = visible_connections(user)
+    def visible_to(self, viewer: "User | AnonymousUser | Share") -> Self:
+        visible = visible_connections(viewer)
         return self.all() if visible is None else self.filter(pk__in=visible)
 
     def kept(self) -> Self:

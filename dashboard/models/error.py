@@ -13,6 +13,7 @@ from dashboard.models.connection import Connection, visible_connections
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
+    from dashboard.models.share import Share
     from dashboard.models.user import User
 
 
@@ -140,9 +141,9 @@ class ErrorGroup(models.Model):
 
 
 class BatchErrorQuerySet(models.QuerySet["BatchError"]):
-    def visible_to(self, user: "User | AnonymousUser") -> Self:
+    def visible_to(self, viewer: "User | AnonymousUser | Share") -> Self:
         """Errors of the batches that this person may see."""
-        visible = visible_connections(user)
+        visible = visible_connections(viewer)
         return self.all() if visible is None else self.filter(connection__in=visible)
 
 
@@ -181,9 +182,9 @@ class BatchError(models.Model):
 
 
 class ErrorDayQuerySet(models.QuerySet["ErrorDay"]):
-    def visible_to(self, user: "User | AnonymousUser") -> Self:
+    def visible_to(self, viewer: "User | AnonymousUser | Share") -> Self:
         """Days of the connections that this person may see."""
-        visible = visible_connections(user)
+        visible = visible_connections(viewer)
         return self.all() if visible is None else self.filter(connection__in=visible)
 
 
