@@ -154,7 +154,9 @@ class AccessLog:
         match = request.resolver_match
         # What a container platform asks every few seconds is news only when it fails.
         if match is None or match.url_name not in {"healthz", "readyz"} or response.status_code >= 500:
-            log.info(
+            # Of five hundred screens that ask every five seconds nobody wants to read that nothing was new.
+            log.log(
+                logging.DEBUG if response.status_code == 204 else logging.INFO,
                 "%s %s %d in %.0f ms%s",
                 request.method,
                 f"/{match.route}" if match else "(no such page)",

@@ -17,6 +17,7 @@ import pytest
 from dashboard.supervisor.claims import Taken, only_one, resolve
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.process
 
 # A supervisor in a process of its own, with children from JSON and every report in a file. The rest of the house is
 # left out: it needs none of it, and starts in a tenth of the time.

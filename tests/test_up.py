@@ -25,6 +25,7 @@ from tests.test_supervisor import alive, all_gone, descendants
 
 ROOT = Path(__file__).parent.parent
 PARTS = {"web", "worker", "beat"}
+pytestmark = pytest.mark.process
 
 
 class Up:

@@ -17,6 +17,7 @@ def test_a_wrong_count_raises() -> None:
         must_be("batches", 99, 100)
 
 
+@pytest.mark.process
 def test_every_contender_passes_with_all_batches_and_fails_with_one_missing(tmp_path: Path) -> None:
     with simulator(tmp_path, 120, int(time.time())) as base_url:
         for name in ("ours", "sdk", "floor"):

@@ -19,6 +19,7 @@ from dashboard.supervisor.child import hear_of_our_death
 ROOT = Path(__file__).resolve().parents[2]
 CELERY = ["-m", "celery", "--workdir", str(ROOT), "--app", "dashboard", "--quiet"]
 WORKER = [*CELERY, "worker", "--pool", "threads", "--concurrency", "16", "--without-gossip", "--without-mingle"]
+pytestmark = pytest.mark.process
 
 
 def environment(data: Path, url: str) -> dict[str, str]:

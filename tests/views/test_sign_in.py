@@ -99,6 +99,7 @@ else:
 """
 
 
+@pytest.mark.process
 def test_the_lock_counts_over_several_processes(tmp_path: Path) -> None:
     """Two processes of four wrong passwords each; a third has the right one and is refused."""
     environment = {
