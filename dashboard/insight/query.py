@@ -212,7 +212,10 @@ def _choice(typed: Typed, values: list[str], choices: Mapping[str, tuple[str, ..
     return Term(typed.field, tuple(dict.fromkeys(found)))
 
 
-def _status(typed: Typed, values: list[str], _names: Names, _now: datetime) -> Term:
+def _status(typed: Typed, values: list[str], names: Names, now: datetime) -> Term:
+    # The chips above the list have words of their own, and whoever types one means what the chip does.
+    if all(value.lower() in OUTCOMES and value.lower() not in STATUSES for value in values):
+        return _outcome(replace(typed, field="outcome"), values, names, now)
     return _choice(typed, values, {status: (status,) for status in STATUSES})
 
 

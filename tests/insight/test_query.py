@@ -36,6 +36,9 @@ def test_words_and_quotes() -> None:
     [
         ("status:in_progress", Term("status", ("in_progress",))),
         ("status:In-Progress", Term("status", ("in_progress",))),
+        ("status:running", Term("outcome", ("open",))),
+        ("-status:partial", Term("outcome", ("partial",), is_not=True)),
+        ("status:failed", Term("status", ("failed",))),
         ("outcome:partial,expired", Term("outcome", ("partial", "expired"))),
         ("outcome:failed", Term("outcome", ("all_failed", "failed_validation", "failed"))),
         ("-outcome:running", Term("outcome", ("open",), is_not=True)),
