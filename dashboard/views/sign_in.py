@@ -22,8 +22,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard.access import somebody_is_admin
-from dashboard.middleware import client_address
-from dashboard.models import AuditEntry, SignInLink, User
+from dashboard.addresses import client_address
+from dashboard.audit import record
+from dashboard.models import SignInLink, User
 
 
 class SignInForm(AuthenticationForm):
@@ -130,11 +131,6 @@ def make_first_admin(request: HttpRequest, form: FirstAdminForm, token: str) -> 
         admin.is_staff = admin.is_superuser = True
         admin.save()
         admin.groups.add(Group.objects.get(name="admin"))
-        AuditEntry.objects.create(
-            actor=admin.get_username(),
-            verb="first-admin",
-            target=admin.get_username(),
-            detail="by a one-time link",
-            address=client_address(request),
-        )
+        detail, address = "by a one-time link", client_address(request)
+        record(admin, "person.first_admin", admin.get_username(), person=admin, detail=detail, address=address)
     return admin
