@@ -249,6 +249,13 @@ def forget(request: HttpRequest, **_kwargs: Any) -> None:
     remember(request, None)
 
 
+def forget_person(user_id: int) -> None:
+    """What was remembered of somebody whose rights were changed here; other processes see it in REMEMBER_SECONDS."""
+    with _lock:
+        for key in [key for key, known in _known.items() if known.user_id == user_id]:
+            del _known[key]
+
+
 class Clocks:
     """Puts build, server time and last good syncs into every answer, and answers the poll that brings nothing new.
 

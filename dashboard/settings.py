@@ -264,6 +264,8 @@ AXES_RESET_ON_SUCCESS = True
 # Trying again while locked out does not start the wait anew, so that the page can say when it ends.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_ENABLE_ADMIN = False
+# Of what was sent with a wrong guess these are not kept. "password" never is.
+AXES_SENSITIVE_PARAMETERS = ["username", "password1", "password2", "old_password", "new_password1", "new_password2"]
 AXES_VERBOSE = False
 AXES_LOCKOUT_CALLABLE = "dashboard.views.sign_in.locked_out"
 AXES_CLIENT_IP_CALLABLE = "dashboard.addresses.client_address"

@@ -75,7 +75,7 @@ class AuditEntry(models.Model):
         return f"{self.actor} {self.verb} {self.target}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        if not self._state.adding or self.pk is not None:
+        if not self._state.adding or self.pk:
             refuse()
         super().save(*args, **kwargs)
 

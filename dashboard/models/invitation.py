@@ -46,6 +46,11 @@ class Invitation(models.Model):
     def __str__(self) -> str:
         return f"invitation of {self.email or 'whoever has the link'} as {self.role}"
 
+    @property
+    def named(self) -> str:
+        """Whom it is for, as far as that is known; in the audit, so in one language."""
+        return self.person.get_username() if self.person else self.email or f"somebody, as {self.role}"
+
     def new_token(self) -> str:
         """A token of 256 bits, to be shown this once; it lasts from now on, and the one before it works no more."""
         token = secrets.token_urlsafe(32)
