@@ -9,8 +9,8 @@ from django.conf import settings
 from django.utils import translation
 
 from dashboard import middleware, sharing
-from dashboard.insight import pulse
-from dashboard.views import error_sums
+from dashboard.insight import pulse, suggestions
+from dashboard.views import concern_line, error_sums
 
 pytest_plugins = ["tests.cast", "tests.chromium"]
 
@@ -50,3 +50,5 @@ def nothing_remembered() -> Iterator[None]:
     sharing.forget()
     pulse._latest = None
     error_sums._sums.clear()
+    concern_line._needs.clear()
+    suggestions._latest.clear()

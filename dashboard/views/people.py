@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dashboard import sharing
+from dashboard import mail, sharing
 from dashboard.access import PEOPLE, ROLE_NAMES, ROLES, admins, give_role, role_needed, role_of
 from dashboard.audit import record
 from dashboard.middleware import forget_person
@@ -79,7 +79,7 @@ class RightsForm(forms.Form):
         assert isinstance(role, forms.ChoiceField)  # noqa: S101 (both for the type checker)
         assert isinstance(some, forms.ModelMultipleChoiceField)  # noqa: S101
         words = {
-            "viewer": _("Viewer: sees"),
+            "viewer": _("Viewer: sees batches, errors and connections"),
             "operator": _("Operator: also cancels, reads what requests say, makes links and shares views"),
             "admin": _("Admin: also edits connections and people, and reads the audit"),
         }
@@ -181,6 +181,7 @@ def person(request: HttpRequest, pk: int) -> HttpResponse:
         "is_you": is_you,
         "links": Share.objects.working().filter(made_by=found).count(),
         "may_reset": may_reset(request, found),
+        "can_mail": bool(found.email) and mail.can_send(),
     }
     return render(request, "people/person.html", context)
 

@@ -7,7 +7,7 @@ from django.test import Client
 from dashboard.models import User
 from tests.cast import ClientOf
 
-CHOSEN = {"language": "de", "time_zone": "Europe/Berlin", "theme": "dark"}
+CHOSEN = {"language": "de", "time_zone": "Europe/Berlin", "theme": "dark", "cadence": "60"}
 
 
 def test_a_choice_is_kept_with_the_person_and_answered_in_its_language(viewer: Client, vic: User) -> None:
@@ -19,10 +19,13 @@ def test_a_choice_is_kept_with_the_person_and_answered_in_its_language(viewer: C
     assert 'value="Europe/Berlin" selected' in page
 
 
-def test_it_holds_in_another_browser_but_for_the_theme(viewer: Client, client_of: ClientOf, vic: User) -> None:
+def test_it_holds_in_another_browser(viewer: Client, client_of: ClientOf, vic: User) -> None:
     viewer.post("/you/", CHOSEN)
-    page = client_of(vic).get("/").content.decode()
-    assert '<html lang="de">' in page
+    other = client_of(vic)
+    other.cookies["theme"] = "light"  # of somebody who was signed in there before
+    page = other.get("/").content.decode()
+    assert '<html lang="de" data-theme="dark">' in page
+    assert '<option value="60" selected>' in page
     assert 'data-zone="Europe/Berlin"' in page
 
 
