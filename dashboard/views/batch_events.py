@@ -67,6 +67,8 @@ def read_words(entry: AuditEntry) -> str:
         "read.preview": _("%(who)s looked into a file"),
         "read.download": _("%(who)s downloaded a file"),
         "read.body": _("%(who)s read what a request says"),
+        "export.errors": _("%(who)s exported its errors"),
+        "export.requests": _("%(who)s exported its failing requests"),
     }.get(entry.verb, _("%(who)s: %(verb)s"))
     return said % {"who": entry.actor, "verb": entry.verb}
 

@@ -22,9 +22,8 @@ def page(client: Client, query: str = "") -> str:
 
 
 def at(day: int, hour: int, target: str) -> None:
-    AuditEntry.objects.create(
-        actor="mei", verb="view.share", target=target, at=datetime(2026, 3, day, hour, tzinfo=UTC)
-    )
+    when = datetime(2026, 3, day, hour, tzinfo=UTC)
+    AuditEntry.objects.create(actor="mei", verb="view.share", target=target, at=when)
 
 
 def test_it_says_who_when_from_where_on_what_and_what_was_answered(admin: Client, ana: User, prod: Connection) -> None:
