@@ -45,7 +45,7 @@ def test_the_link_makes_a_person_with_the_role_and_limits_that_were_chosen(admin
     assert "mei invites you, with the role operator" in page.content.decode()
     assert browser.post(link, NEW)["Location"] == "/"
     nora = User.objects.get(username="nora")
-    assert (nora.email, nora.is_limited, nora.visible) == ("nora@example.org", True, {prod.pk})
+    assert (nora.email, nora.is_limited, nora.visible) == ("nora@example.org", True, frozenset({prod.pk}))
     assert "nora, operator" in browser.get("/").content.decode()
     verbs = AuditEntry.objects.order_by("pk").values_list("actor", "verb", "target")
     assert list(verbs) == [
