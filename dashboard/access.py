@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
 
     from dashboard.models import User
 
@@ -85,16 +86,37 @@ def role_for(groups: set[str], roles: Mapping[str, str]) -> str:
     return next((role for role in reversed(ROLES) if role in held), "")
 
 
-def somebody_is_admin() -> bool:
-    """Whether anybody who can sign in may edit connections and people: with a password, or through the provider."""
-    from django.contrib.auth import get_user_model
+def give_role(user: "User", role: str) -> None:
+    """This role instead of any other; empty for none. Who is no admin is none by Django's own flags either."""
+    from django.contrib.auth.models import Group
+
+    user.groups.remove(*Group.objects.filter(name__in=ROLES))
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    if role != "admin" and (user.is_superuser or user.is_staff):
+        user.is_superuser = user.is_staff = False
+        user.save(update_fields=["is_superuser", "is_staff"])
+    for remembered in ("rights", "limits", "_perm_cache", "_user_perm_cache", "_group_perm_cache"):
+        user.__dict__.pop(remembered, None)
+
+
+def admins() -> "QuerySet[User]":
+    """Who can sign in, with a password or through the provider, and may edit connections and people."""
     from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
     from django.db.models import Q
 
-    people = get_user_model()._default_manager.filter(Q(is_superuser=True) | Q(groups__name="admin"), is_active=True)
-    if not settings.OIDC_URL:
-        people = people.exclude(password="").exclude(password__startswith=UNUSABLE_PASSWORD_PREFIX)
-    return people.exists()
+    from dashboard.models import User
+
+    # The groups by a subquery: each person once, and rows that can be locked.
+    in_group = User.objects.filter(groups__name="admin").values("pk")
+    people = User.objects.filter(Q(is_superuser=True) | Q(pk__in=in_group), is_active=True)
+    if settings.OIDC_URL:
+        return people
+    return people.exclude(password="").exclude(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+
+
+def somebody_is_admin() -> bool:
+    return admins().exists()
 
 
 def make_roles() -> None:

@@ -8,6 +8,7 @@ import os
 import zoneinfo
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -89,6 +90,31 @@ class Environment:
         if not found.get("NAME"):
             raise mistake(name, None, wanted)
         return found
+
+    def mailer(self, name: str, timeout: float) -> dict[str, Any] | None:
+        """How mail leaves, as Django's MAILERS have it; None without. Port 587 begins plain and turns to TLS."""
+        given = self.text(name)
+        if not given:
+            return None
+        try:
+            url = urlsplit(given)
+            port = url.port or {"smtp": 25, "smtps": 465}[url.scheme]
+        except (KeyError, ValueError):
+            url, port = urlsplit(""), 0
+        if not url.hostname:
+            raise mistake(name, None, "a mail server's address, such as smtp://user:password@host:587 or smtps://host")
+        return {
+            "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+            "OPTIONS": {
+                "host": url.hostname,
+                "port": port,
+                "username": unquote(url.username or ""),
+                "password": unquote(url.password or ""),
+                "use_tls": port == 587,
+                "use_ssl": url.scheme == "smtps",
+                "timeout": timeout,
+            },
+        }
 
     def cache(self, name: str, default: str) -> dict[str, Any]:
         try:

@@ -13,7 +13,6 @@
 7. Messages, framing, and axes innermost: it turns a failed sign-in into the page that says how long to wait.
 """
 
-import ipaddress
 import logging
 import threading
 import time
@@ -39,6 +38,8 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from dashboard.access import SEE
+from dashboard.addresses import Address, address_in
+from dashboard.addresses import client_address as client_address  # also by this name, by which others know it
 from dashboard.insight.pulse import Pulse, pulse
 from dashboard.models import Share, User
 from dashboard.models.connection import Visible, visible_connections
@@ -62,7 +63,6 @@ FORWARDED = (
     "HTTP_FORWARDED",
     "HTTP_X_REAL_IP",
 )
-NO_ADDRESS = "0.0.0.0"  # noqa: S104 (not bound to: stands for a client without an address, such as a Unix socket)
 MOST_REMEMBERED = 10_000
 
 log = logging.getLogger("dashboard.access")
@@ -113,30 +113,8 @@ class Probes:
         return self.get_response(request)
 
 
-type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def address_in(text: str) -> Address | None:
-    """The address in a hop as proxies write it: with or without a port, brackets, or IPv4 inside IPv6."""
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
 def is_proxy(address: Address | None) -> bool:
     return address is not None and any(address in network for network in settings.TRUSTED_PROXIES)
-
-
-def client_address(request: HttpRequest) -> str:
-    """Where a request came from, for throttling and the audit."""
-    return str(address_in(request.META.get("REMOTE_ADDR", "")) or NO_ADDRESS)
 
 
 # --- The access log ---------------------------------------------------------------------------------------------------
@@ -271,6 +249,13 @@ def remembered(request: HttpRequest) -> Known | None:
 def forget(request: HttpRequest, **_kwargs: Any) -> None:
     """Every way of signing out ends what is remembered, at once."""
     remember(request, None)
+
+
+def forget_person(user_id: int) -> None:
+    """What was remembered of somebody whose rights were changed here; other processes see it in REMEMBER_SECONDS."""
+    with _lock:
+        for key in [key for key, known in _known.items() if known.user_id == user_id]:
+            del _known[key]
 
 
 class Clocks:

@@ -249,6 +249,14 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
+# Mail, for invitations. Without it their links are shown, to be handed over by other ways.
+EMAIL_SECONDS = 8.0
+_mailer = env.mailer("DASHBOARD_EMAIL_URL", EMAIL_SECONDS)
+MAILERS = {"default": _mailer} if _mailer else {}
+if not MAILERS:
+    SILENCED_SYSTEM_CHECKS += ["mail.W001"]  # then nothing is sent: mail.can_send
+DEFAULT_FROM_EMAIL = env.text("DASHBOARD_EMAIL_FROM") or f"batches@{urlsplit(URL).hostname or socket.gethostname()}"
+
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", default=f"sqla+sqlite:///{DATA_DIR / 'broker.sqlite3'}")
 # Redis gives a killed worker's message to another after this long; longer than any task of ours runs.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600} if CELERY_BROKER_URL.startswith("redis") else {}
@@ -282,9 +290,11 @@ AXES_RESET_ON_SUCCESS = True
 # Trying again while locked out does not start the wait anew, so that the page can say when it ends.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_ENABLE_ADMIN = False
+# Of what was sent with a wrong guess these are not kept. "password" never is.
+AXES_SENSITIVE_PARAMETERS = ["username", "password1", "password2", "old_password", "new_password1", "new_password2"]
 AXES_VERBOSE = False
 AXES_LOCKOUT_CALLABLE = "dashboard.views.sign_in.locked_out"
-AXES_CLIENT_IP_CALLABLE = "dashboard.middleware.client_address"
+AXES_CLIENT_IP_CALLABLE = "dashboard.addresses.client_address"
 
 if ALLAUTH:
     ACCOUNT_ADAPTER = "dashboard.sign_on.Accounts"

@@ -15,13 +15,14 @@ from allauth.socialaccount.models import SocialLogin
 from allauth.socialaccount.providers.openid_connect.views import callback, login
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from requests import RequestException
 
-from dashboard.access import groups_in, role_for
+from dashboard.access import give_role, groups_in, role_for, role_of
+from dashboard.addresses import client_address
+from dashboard.audit import record
 from dashboard.models import User
 
 log = logging.getLogger("dashboard.access")
@@ -34,11 +35,20 @@ def role_said(login: SocialLogin) -> str:
     return role_for(groups[0] | groups[1], settings.OIDC_ROLES)
 
 
-def give_role(user: User, role: str) -> None:
-    """Exactly this role. It acts within REMEMBER_SECONDS on pages that are open."""
-    if list(user.groups.values_list("name", flat=True)) != [role]:
-        user.groups.set([Group.objects.get(name=role)])
-        log.info("user %s has the role %s, by the groups of the provider", user.pk, role)
+def keep_role(request: HttpRequest, user: User, role: str) -> None:
+    """Exactly this role, or none. It acts within REMEMBER_SECONDS on pages that are open."""
+    if (before := role_of(user)) != role:
+        give_role(user, role)
+        words = f"by the groups of {settings.OIDC_NAME}"
+        record(
+            user,
+            "person.edit",
+            user,
+            person=user,
+            detail=words,
+            changes={"role": (before, role)},
+            address=client_address(request),
+        )
 
 
 @login_not_required
@@ -71,6 +81,7 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]
     def login(self, request: HttpRequest, user: User) -> None:
         user.backend = "dashboard.access.Roles"
         super().login(request, user)
+        record(request, "session.sign_in", user.get_username())
 
 
 class SignOn(DefaultSocialAccountAdapter):  # type: ignore[misc]
@@ -85,10 +96,7 @@ class SignOn(DefaultSocialAccountAdapter):  # type: ignore[misc]
             return
         role = role_said(sociallogin)
         if sociallogin.is_existing:
-            if role:
-                give_role(sociallogin.user, role)
-            else:
-                sociallogin.user.groups.clear()
+            keep_role(request, sociallogin.user, role)
         if not role:
             context = {"provider": settings.OIDC_NAME}
             raise ImmediateHttpResponse(render(request, "socialaccount/no_role.html", context, status=403))
@@ -96,7 +104,7 @@ class SignOn(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
         user: User = super().save_user(request, sociallogin, form)
         if settings.OIDC_ROLES:
-            give_role(user, role_said(sociallogin))
+            keep_role(request, user, role_said(sociallogin))
         return user
 
     def on_authentication_error(

@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from dashboard.views import (
     attention,
+    audit,
     batch,
     batch_activity,
     batch_export,
@@ -18,7 +19,9 @@ from dashboard.views import (
     errors,
     health,
     input_line,
+    invitations,
     overview,
+    people,
     saved_views,
     sign_in,
     suggestions,
@@ -67,11 +70,28 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("connections/<int:pk>/pause/", connections.pause, name="connection-pause"),
     path("connections/<int:pk>/delete/", connections.delete, name="connection-delete"),
     path("connections/<int:pk>/restore/", connections.restore, name="connection-restore"),
-    # People
+    # /people/
+    path("people/", people.people, name="people"),
+    path("people/invite/", invitations.invite, name="invite"),
+    path("people/invitations/<int:pk>/renew/", invitations.renew, name="invitation-renew"),
+    path("people/invitations/<int:pk>/revoke/", invitations.revoke, name="invitation-revoke"),
+    path("people/<int:pk>/", people.person, name="person"),
+    path("people/<int:pk>/deactivate/", people.deactivate, name="person-deactivate"),
+    path("people/<int:pk>/activate/", people.activate, name="person-activate"),
+    path("people/<int:pk>/sign-out/", people.sign_out, name="person-sign-out"),
+    path("people/<int:pk>/reset/", invitations.reset, name="person-reset"),
+    path("invitation/<str:token>/", invitations.invitation, name="invitation"),
+    # /audit/
+    path("audit/", audit.audit, name="audit"),
+    path("audit.<str:form>", audit.export, name="audit-export"),
+    # One's own
     path("sign-in/", sign_in.SignIn.as_view(), name="login"),
     path("sign-in/first/", sign_in.first, name="first-admin"),
     path("sign-out/", sign_in.sign_out, name="logout"),
     path("you/", you.you, name="you"),
+    path("you/look/", you.look, name="you-look"),
+    path("you/password/", you.password, name="you-password"),
+    path("you/sign-out/", you.sign_out, name="you-sign-out"),
     # Machines
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

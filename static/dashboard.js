@@ -16,8 +16,6 @@
 
   // --- What is remembered -------------------------------------------------------------------------------------------
 
-  const stored = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
-  const store = (name, value) => { try { localStorage.setItem(name, value); } catch { /* private window */ } };
   const cookie = (name, value) => { document.cookie = `${name}=${encodeURIComponent(value)};path=/;max-age=31536000;samesite=lax`; };
   const hasCookie = (name, value) => document.cookie.split("; ").includes(`${name}=${encodeURIComponent(value)}`);
 
@@ -95,11 +93,7 @@
   // --- When to poll -------------------------------------------------------------------------------------------------
 
   const choice = $("#cadence");
-  if (choice) {
-    const kept = stored("cadence");
-    if (kept !== null && [...choice.options].some((option) => option.value === kept)) choice.value = kept;
-    choice.addEventListener("change", () => { store("cadence", choice.value); plan(); });
-  }
+  choice?.addEventListener("change", () => plan()); // kept with the person, by its own hx-post
   /** Seconds between polls; 0 is paused. */
   function cadence() {
     const page = poller();
@@ -328,7 +322,8 @@
     }
   }, true);
 
-  const theme = $("#theme");
+  const theme = $("#theme"); // kept with the person, by its own hx-post; in a cookie for pages that know nobody
+  if (theme && !hasCookie("theme", theme.value)) cookie("theme", theme.value);
   theme?.addEventListener("change", () => {
     cookie("theme", theme.value);
     if (theme.value) document.documentElement.dataset.theme = theme.value;

@@ -8,7 +8,7 @@ import tempfile
 if "DASHBOARD_DATA_DIR" not in os.environ:
     os.environ["DASHBOARD_DATA_DIR"] = _folder = tempfile.mkdtemp(prefix="batches-tests-")
     atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DASHBOARD_URL", "DASHBOARD_ADMIN"):
+for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DASHBOARD_URL", "DASHBOARD_ADMIN", "DASHBOARD_EMAIL_URL"):
     os.environ.pop(_name, None)
 
 from dashboard.settings import *  # noqa: E402, F403

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
@@ -21,13 +22,15 @@ from dashboard.access import (
     role_of,
     somebody_is_admin,
 )
-from dashboard.models import Batch, Connection, SavedView, User
+from dashboard.models import Batch, Connection, Invitation, SavedView, User
 from dashboard.urls import urlpatterns
 from tests.batches_made import batch_made, counts
 from tests.cast import ClientOf
 from tests.errors_made import RATE, errors_made, group_made
 
 # Who may come in, the least first. "nobody" is not signed in, "stranger" is and has no role.
+TOKEN = "a-token-of-256-bits-would-be-longer"
+DAY = timedelta(days=1)
 PEOPLE = ("nobody", "stranger", "vic", "ana", "mei")
 
 
@@ -80,7 +83,22 @@ DOORS = {
     "connection-pause": Door("mei", "post", "connection"),
     "connection-delete": Door("mei", pk="connection"),
     "connection-restore": Door("mei", "post", "removed"),
+    "people": Door("mei"),
+    "invite": Door("mei"),
+    "invitation-renew": Door("mei", "post", "invitation"),
+    "invitation-revoke": Door("mei", "post", "invitation"),
+    "person": Door("mei", pk="person"),
+    "person-deactivate": Door("mei", pk="person"),
+    "person-activate": Door("mei", "post", "person"),
+    "person-sign-out": Door("mei", "post", "person"),
+    "person-reset": Door("mei", "post", "person"),
+    "invitation": Door("nobody", more=(TOKEN,)),
+    "audit": Door("mei"),
+    "audit-export": Door("mei", more=("csv",)),
     "you": Door("vic"),
+    "you-look": Door("vic", "post", data={"theme": "dark"}),
+    "you-password": Door("vic", "post"),
+    "you-sign-out": Door("vic", "post"),
     "login": Door("nobody"),
     "first-admin": Door("nobody"),
     "logout": Door("nobody", "post"),
@@ -99,7 +117,11 @@ def rows(db: None) -> dict[str, int]:
     errors_made(batch, {RATE: 1})
     removed = Connection.objects.create(name="removed", base_url="http://127.0.0.1:9/v1", retired_at=timezone.now())
     view = SavedView.objects.create(name="of somebody who is gone", shared=True)
+    invitation = Invitation(role="viewer", token_hash=Invitation.hash(TOKEN), expires_at=timezone.now() + DAY)
+    invitation.save()
     return {
+        "invitation": invitation.pk,
+        "person": User.objects.create_user("otto").pk,
         "view": view.pk,
         "connection": connection.pk,
         "batch": batch.pk,

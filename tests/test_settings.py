@@ -85,6 +85,7 @@ def test_every_setting_stands_in_the_readmes_table() -> None:
         ("DASHBOARD_SECRET_KEY", "secret-from-a-file", "settings.SECRET_KEY"),
         ("DATABASE_URL", "postgres://me:pw@db/batches", "settings.DATABASES['default']['PASSWORD']"),
         ("CELERY_BROKER_URL", "redis://:pw@broker/0", "settings.CELERY_BROKER_URL"),
+        ("DASHBOARD_EMAIL_URL", "smtps://me:pw@mail", "settings.MAILERS['default']['OPTIONS']['password']"),
         ("DASHBOARD_HOST", "192.0.2.7", "settings.HOST"),
         ("DASHBOARD_LOG_FORMAT", "json", "settings.LOG_FORMAT"),
         ("DASHBOARD_LOG_LEVEL", "DEBUG", "settings.LOG_LEVEL"),
@@ -95,7 +96,7 @@ def test_every_setting_stands_in_the_readmes_table() -> None:
 def test_a_setting_may_come_from_a_file(name: str, value: str, what: str, tmp_path: Path) -> None:
     file = tmp_path / "value"
     file.write_text(value + "\n")
-    expected = "pw" if name == "DATABASE_URL" else value
+    expected = "pw" if "pw@" in value and name != "CELERY_BROKER_URL" else value
     assert setting(what, tmp_path, **{f"{name}_FILE": str(file)}) == expected
 
 
@@ -177,6 +178,9 @@ def test_a_sign_on_without_its_extra_or_its_client_says_what_is_missing(
         ("DATABASE_URL", "postgres://me:MARKER@db:port/batches"),
         ("DATABASE_URL", "nonsense://me:MARKER@db/batches"),
         ("CACHE_URL", "nonsense://me:MARKER@host"),
+        ("DASHBOARD_EMAIL_URL", "imap://me:MARKER@host"),
+        ("DASHBOARD_EMAIL_URL", "smtp://me:MARKER@host:port"),
+        ("DASHBOARD_EMAIL_URL", "MARKER"),
         ("OPENAI_API_KEY_FILE", "sk-MARKER"),
     ],
 )

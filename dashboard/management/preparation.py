@@ -13,7 +13,8 @@ from django.db import connection as database
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from dashboard.models import AuditEntry, Connection
+from dashboard.audit import record
+from dashboard.models import Connection
 from dashboard.models.connection import reading_again
 from dashboard.sync.probe import check_address
 
@@ -123,7 +124,8 @@ def _point(connection: Connection, base_url: str) -> None:
     """At another address, where everything about health starts anew."""
     verb = "connection.edit" if connection.pk else "connection.add"
     if connection.base_url != base_url:
-        AuditEntry.objects.create(actor=US, verb=verb, target=connection.name, detail=f"base_url {base_url}")
+        changes = {"base_url": [connection.base_url, base_url]}
+        record(US, verb, connection, detail=f"base_url {base_url}", changes=changes)
         if connection.pk and connection.vendor != SIMULATOR:
             _read_again(connection)
     connection.base_url = base_url

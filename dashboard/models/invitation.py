@@ -1,4 +1,7 @@
-"""Invitations: a link that makes one person, with the role and the limits that were chosen for them."""
+"""Invitations: a link that makes one person, with the role and the limits that were chosen for them.
+
+With a person it makes nobody: whoever has it chooses that person's new password.
+"""
 
 import hashlib
 import secrets
@@ -12,6 +15,7 @@ from django.utils import timezone
 from dashboard.models.connection import Connection
 
 INVITATION_LIFE = timedelta(days=7)
+RESET_LIFE = timedelta(days=1)
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
@@ -24,9 +28,11 @@ class Invitation(models.Model):
 
     token_hash = models.CharField(max_length=64, unique=True)
     email = models.EmailField(default="", blank=True)  # where it was sent; empty: the link was given by hand
-    role = models.CharField(max_length=16)
+    role = models.CharField(max_length=16, blank=True)
     is_limited = models.BooleanField(default=False)  # to `connections`
     connections = models.ManyToManyField(Connection, blank=True, related_name="+")
+    # Whose password it changes; None where it makes somebody new.
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     who = models.CharField(max_length=150)
     made_at = models.DateTimeField(default=timezone.now)
@@ -40,11 +46,26 @@ class Invitation(models.Model):
     def __str__(self) -> str:
         return f"invitation of {self.email or 'whoever has the link'} as {self.role}"
 
+    @property
+    def named(self) -> str:
+        """Whom it is for, as far as that is known; in the audit, so in one language."""
+        return self.person.get_username() if self.person else self.email or f"somebody, as {self.role}"
+
     def new_token(self) -> str:
-        """A token of 256 bits, to be shown this once."""
+        """A token of 256 bits, to be shown this once; it lasts from now on, and the one before it works no more."""
         token = secrets.token_urlsafe(32)
         self.token_hash = self.hash(token)
+        self.expires_at = timezone.now() + (RESET_LIFE if self.person_id else INVITATION_LIFE)
         return token
+
+    @classmethod
+    def use(cls, token: str) -> "Invitation | None":
+        """The invitation of this token, used up; None for a wrong, expired, revoked or used one, and for whoever comes
+        second. To be called in the transaction that does what it allows."""
+        now, found = timezone.now(), cls.objects.filter(token_hash=cls.hash(token))
+        if not found.usable(now).update(used_at=now):
+            return None
+        return found.select_related("person").get()
 
     @staticmethod
     def hash(token: str) -> str:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+
+from dashboard.models.connection import Connection, visible_connections
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -23,10 +25,25 @@ def kept_of(address: Mapping[str, str]) -> str:
     return urlencode({name: value for name, value in values.items() if value and (name, value) != ("sort", "newest")})
 
 
+def names_any(query: str, connections: Mapping[int, str]) -> bool:
+    """Whether a view's query string is about one of these, by its number or by a name in the search."""
+    asked = dict(parse_qsl(query))
+    words = asked.get("q", "").casefold()
+    return any(asked.get("connection") == str(pk) or name.casefold() in words for pk, name in connections.items())
+
+
 class SavedViewQuerySet(models.QuerySet["SavedView"]):
     def visible_to(self, user: "User | AnonymousUser") -> Self:
-        """One's own, and what others share."""
-        return self.filter(Q(owner=user.pk) | Q(shared=True)) if user.pk else self.none()
+        """One's own, and what others share; of that nothing which names a connection that one may not see."""
+        if not user.pk:
+            return self.none()
+        found = self.filter(Q(owner=user.pk) | Q(shared=True))
+        visible = visible_connections(user)
+        if visible is None:
+            return found
+        hidden = dict(Connection.objects.exclude(pk__in=visible).values_list("pk", "name"))
+        theirs = self.filter(shared=True).exclude(owner=user.pk).values_list("pk", "query")
+        return found.exclude(pk__in=[pk for pk, query in theirs if names_any(query, hidden)])
 
 
 def leave_to_team(collector: Any, field: Any, found: Any, using: str) -> None:

@@ -14,8 +14,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from dashboard.audit import record
 from dashboard.dialects.base import VendorError
-from dashboard.models import Act, AuditEntry, Batch, Connection, Transition, User
+from dashboard.models import Act, Batch, Connection, Transition, User
 from dashboard.models.batch import TERMINAL, Status
 from dashboard.models.connection import raise_revision
 from dashboard.sync.absorb import ClaimLost, absorb
@@ -52,13 +53,7 @@ def cancel(batch: Batch, user: User, *, address: str = "") -> Act:
     try:
         act, ours = _begin(batch, user)
         if ours:
-            AuditEntry.objects.create(
-                actor=act.who,
-                verb="batch.cancel",
-                target=f"{batch.connection}: {batch.remote_id}",
-                batch=batch,
-                address=address,
-            )
+            record(user, "batch.cancel", f"{batch.connection}: {batch.remote_id}", batch=batch, address=address)
             _send(act, batch)
         return act
     finally:
@@ -133,7 +128,17 @@ def _end(act: Act, batch: Batch) -> None:
     ending = {name: getattr(act, name) for name in ("state", "ended_at", "http_status", "error_kind", "words")}
     now = timezone.now()
     with transaction.atomic():
-        Act.objects.filter(pk=act.pk, state__in=(State.SENDING, State.UNKNOWN)).update(**ending)
+        if Act.objects.filter(pk=act.pk, state__in=(State.SENDING, State.UNKNOWN)).update(**ending):
+            # An entry of its own, because none is ever changed.
+            record(
+                act.user or act.who,
+                "batch.cancel_answer",
+                f"{batch.connection}: {batch.remote_id}",
+                batch=batch,
+                detail=act.state,
+                http_status=act.http_status,
+                words=act.words,
+            )
         _touch(batch)
         look_again([batch.pk], now)
         # A vendor that asked to be left alone is: its Retry-After stands.
@@ -155,7 +160,7 @@ def unsettled() -> list[int]:
 
 def settle(act_id: int) -> None:
     """Find out by a retrieve how an act ended. Stays unknown while the vendor does not answer, for a day at most."""
-    act = Act.objects.select_related("batch__connection").filter(pk=act_id, state=State.UNKNOWN).first()
+    act = Act.objects.select_related("batch__connection", "user").filter(pk=act_id, state=State.UNKNOWN).first()
     if act and (ending := _found_out(act)):
         act.state, act.error_kind = ending
         act.words = ""

@@ -18,12 +18,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from dashboard.access import CANCEL, ROLE_NAMES, role_needed
+from dashboard.addresses import client_address
 from dashboard.dialects.scrub import scrub
 from dashboard.insight.causes import cause_of_act, told
 from dashboard.insight.cost import cost_of
 from dashboard.insight.outcome import is_running, sentences, unseen_since
 from dashboard.insight.timeline import absent, timeline
-from dashboard.middleware import PULSE, client_address, polled, pulse_of
+from dashboard.middleware import PULSE, polled, pulse_of
 from dashboard.models import Act, Batch, User
 from dashboard.models.batch import Outcome, Status
 from dashboard.sync import acts

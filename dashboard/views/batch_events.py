@@ -52,7 +52,7 @@ def events(
         for act in acts[:most]
     ]
     lost = [Event(at=at, state="gone", words=str(words)) for at, words in out_of_sight(found)]
-    audited = AuditEntry.objects.filter(batch=found).exclude(verb="batch.cancel").order_by("-pk")[:most]
+    audited = AuditEntry.objects.filter(batch=found).exclude(verb__startswith="batch.cancel").order_by("-pk")[:most]
     read = [
         Event(at=entry.at, state="none", words=read_words(entry), more=detail_in_words(entry.detail))
         for entry in audited
@@ -63,10 +63,12 @@ def events(
 def read_words(entry: AuditEntry) -> str:
     """Who read what of it."""
     said = {
-        "file.read": _("%(who)s had a file read"),
-        "file.preview": _("%(who)s looked into a file"),
-        "file.download": _("%(who)s downloaded a file"),
-        "body.read": _("%(who)s read what a request says"),
+        "read.file": _("%(who)s had a file read"),
+        "read.preview": _("%(who)s looked into a file"),
+        "read.download": _("%(who)s downloaded a file"),
+        "read.body": _("%(who)s read what a request says"),
+        "export.errors": _("%(who)s exported its errors"),
+        "export.requests": _("%(who)s exported its failing requests"),
     }.get(entry.verb, _("%(who)s: %(verb)s"))
     return said % {"who": entry.actor, "verb": entry.verb}
 

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_GET
 
+from dashboard.audit import record
 from dashboard.insight.advice import advice_of
 from dashboard.insight.batch_files import files_of
 from dashboard.models import BatchError, FileRead
@@ -37,6 +38,7 @@ def errors(request: HttpRequest, pk: int, form: str) -> HttpResponseBase:
         )
         for row in rows.order_by("-requests", "pk").iterator(chunk_size=AT_ONCE)
     )
+    record(request, "export.errors", f"{found.connection}: {found.remote_id}", batch=found)
     return streamed(GROUP_COLUMNS, cells, form, f"{safe_name(found)}-errors")
 
 
@@ -47,6 +49,7 @@ def requests(request: HttpRequest, pk: int, form: str) -> HttpResponseBase:
     asked = Asked.of(request.GET)
     files = files_of(found)
     reads = {kind: shown for kind in KINDS if (shown := files[kind].shown)}
+    record(request, "export.requests", f"{found.connection}: {found.remote_id}", batch=found)
     return streamed(REQUEST_COLUMNS, rows_of(reads, asked), form, f"{safe_name(found)}-requests")
 
 

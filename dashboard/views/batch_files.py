@@ -23,11 +23,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from dashboard.access import READ_BODIES, ROLE_NAMES, role_needed
+from dashboard.audit import record
 from dashboard.insight.batch_files import BatchFile, files_of, reckon, state_in_words
 from dashboard.insight.causes import cause_of
 from dashboard.insight.outcome import amid
-from dashboard.middleware import client_address, polled, pulse_of
-from dashboard.models import AuditEntry, Batch, FileKind
+from dashboard.middleware import polled, pulse_of
+from dashboard.models import Batch, FileKind
 from dashboard.sync import bodies
 from dashboard.sync.acts import Busy
 from dashboard.sync.files import ask
@@ -71,14 +72,7 @@ def for_readers(view: View) -> View:
 
 def note(request: HttpRequest, verb: str, batch: Batch, detail: str) -> None:
     """Written before anything is read, so that a process killed in the middle leaves a trace."""
-    AuditEntry.objects.create(
-        actor=str(request.user)[:150],
-        verb=verb,
-        target=f"{batch.connection}: {batch.remote_id}"[:600],
-        batch=batch,
-        detail=detail,
-        address=client_address(request),
-    )
+    record(request, verb, f"{batch.connection}: {batch.remote_id}", batch=batch, detail=detail)
 
 
 @polled
@@ -131,7 +125,7 @@ def read(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
     if not file.file_id:
         messages.info(request, _("There is no such file."), extra_tags="st-none")
     else:
-        note(request, "file.read", found, f"{kind} file {file.file_id}")
+        note(request, "read.file", found, f"{kind} file {file.file_id}")
         ask(found, kind, str(request.user))
         messages.info(request, _("The %(file)s is being read.") % {"file": amid(file.label)}, "ui-check")
     back = request.POST.get("back", "")
@@ -148,7 +142,7 @@ def preview(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
     file = file_or_404(found, kind)
     context: dict[str, Any] = {"batch": found, "file": file, "page": "batch-files", "kind": kind, "can_read": True}
     if file.file_id:
-        note(request, "file.preview", found, f"{kind} file {file.file_id}")
+        note(request, "read.preview", found, f"{kind} file {file.file_id}")
         try:
             context["preview"] = bodies.preview(found, kind, lines=PREVIEW_LINES)
         except (Busy, bodies.Unavailable) as refused:
@@ -174,7 +168,7 @@ def download(request: HttpRequest, pk: int, kind: str) -> HttpResponseBase:
     if not file.file_id:
         messages.info(request, _("There is no such file."), extra_tags="st-none")
         return redirect("batch-files", pk=pk)
-    note(request, "file.download", found, f"{kind} file {file.file_id}")
+    note(request, "read.download", found, f"{kind} file {file.file_id}")
     try:
         passing = bodies.download(found, kind)
     except (Busy, bodies.Unavailable) as refused:

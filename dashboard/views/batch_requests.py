@@ -309,7 +309,7 @@ def body(request: HttpRequest, pk: int, kind: str, line: int) -> HttpResponseBas
     """The same page with the line itself, read at the vendor for this one look."""
     context = one(request, pk, kind, line)
     batch, result = context["batch"], context["result"]
-    note(request, "body.read", batch, f"{kind} file, line {line}, custom_id {result.custom_id}")
+    note(request, "read.body", batch, f"{kind} file, line {line}, custom_id {result.custom_id}")
     try:
         context["got"] = context["got"].with_text(bodies.body_of(result))
     except (Busy, bodies.Unavailable) as refused:
@@ -324,7 +324,7 @@ def given(request: HttpRequest, pk: int, kind: str, line: int) -> HttpResponseBa
     context = one(request, pk, kind, line)
     batch, result, number = context["batch"], context["result"], context["input_line"]
     place = f"line {number}, custom_id" if number else "custom_id"
-    note(request, "body.read", batch, f"input file, {place} {result.custom_id}")
+    note(request, "read.body", batch, f"input file, {place} {result.custom_id}")
     if number:
         context["given"] = read_input(context["given"], batch, number)
     else:

@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 from django.views.decorators.http import require_http_methods
 
+from dashboard.audit import record
 from dashboard.insight.outcome import in_words
 from dashboard.insight.pulse import Pulse
 from dashboard.middleware import pulse_of
@@ -71,6 +72,7 @@ def batches_export(request: HttpRequest, form: str) -> HttpResponseBase:
         asked = Asked.of(request.GET, taken.names)
         blocks, what = asked_blocks(request, taken, asked), words_of(asked, taken.names)
     name = "-".join(filter(None, ("batches", what, f"{timezone.now():%Y-%m-%dT%H%MZ}")))
+    record(request, "export.batches", what or "all", detail=request.GET.urlencode()[:1000])
     return streamed(COLUMNS, cells_of(blocks, taken.names, translation.get_language()), form, name)
 
 

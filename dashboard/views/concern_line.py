@@ -13,6 +13,7 @@ from dashboard.dialects.scrub import scrub
 from dashboard.insight.concern_words import STATES, in_short, sentence, since_of
 from dashboard.insight.concerns import NOTICES, SEVERITY, Evidence
 from dashboard.models import Batch, Concern, Reason
+from dashboard.models.connection import Visible, visible_connections
 from dashboard.templatetags.times import clock_words, duration
 
 if TYPE_CHECKING:
@@ -118,15 +119,19 @@ class Needs:
         )
 
 
-_needs: tuple[str, float, Needs] = ("", 0.0, Needs({}))
+# By what one may see; the token, the end of its time, and the counts.
+_needs: dict[Visible, tuple[str, float, Needs]] = {}
+_MOST_KEPT = 100
 
 
 def needs_of(user: "User | AnonymousUser", token: str) -> Needs:
     """Counted again when a revision has moved, which rises with whatever opens or closes."""
-    global _needs
-    known, until, needs = _needs
+    visible = visible_connections(user)
+    known, until, needs = _needs.get(visible, ("", 0.0, Needs({})))
     if known != token or until < time.monotonic():
         rows = Concern.objects.visible_to(user).open().values_list("connection_id", "reason")
         needs = Needs({(pk, reason): number for pk, reason, number in rows.annotate(number=Count("pk"))})
-        _needs = (token, time.monotonic() + settings.REMEMBER_SECONDS, needs)
+        if len(_needs) >= _MOST_KEPT:
+            _needs.clear()
+        _needs[visible] = token, time.monotonic() + settings.REMEMBER_SECONDS, needs
     return needs

@@ -32,6 +32,16 @@ KEY = re.compile(r"[\x21-\x7e]{1,1000}")
 SCOPE = ("base_url", "batches_path", "organization", "project", "dialect")
 
 
+# The column that holds how each ends, and the one that holds the key.
+KEYS = {"key": ("key_last4", "sealed_key"), "act_key": ("act_key_last4", "sealed_act_key")}
+
+
+def ending(connection: Connection, name: str) -> str:
+    """How a key ends, which is all that may be said of it; empty for none."""
+    last4, sealed = (getattr(connection, column) for column in KEYS[name])
+    return f"…{last4}" if sealed else ""
+
+
 def origin_of(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port: what a key is entrusted to."""
     parts = urlsplit(url)
@@ -138,7 +148,8 @@ class ConnectionForm(Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.before = {name: getattr(self.instance, name) for name in (*SCOPE, "name_key", "owner_key")}
+        self.before = {name: getattr(self.instance, name) for name in self.Meta.fields}
+        self.keys_before = {name: ending(self.instance, name) for name in KEYS}
         self.use_required_attribute, self.label_suffix = False, ""
         for name in ("base_url", "batches_path", "organization", "project", "name_key", "owner_key"):
             self.fields[name].widget.attrs |= {"spellcheck": "false", "autocapitalize": "off"}
@@ -229,6 +240,20 @@ class ConnectionForm(Form):
     def changes_in_words(self) -> str:
         """What changed, for the audit: the names of the fields, and never what is in them."""
         return ", ".join(self.changed_data)
+
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """What was before and is after, for the audit, once applied. Of headers their names, of keys how they end."""
+        changed = {}
+        for name, before in self.before.items():
+            after = getattr(self.instance, name)
+            if before != after:
+                named = name == "extra_headers"
+                changed[name] = (", ".join(before), ", ".join(after)) if named else (before, after)
+        for name, before in self.keys_before.items():
+            after = ending(self.instance, name)
+            if name in self.changed_data or before != after:
+                changed[name] = (before, after)
+        return changed
 
     def hide_secrets(self) -> None:
         """Empty what was refused because a key was typed into it, so that the form does not send it back."""

@@ -18,9 +18,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dashboard.access import CONNECT, ROLE_NAMES, role_needed
+from dashboard.audit import record
 from dashboard.insight.pulse import Pulse
-from dashboard.middleware import client_address, polled_by, pulse_of
-from dashboard.models import AuditEntry, Batch, Connection
+from dashboard.middleware import polled_by, pulse_of
+from dashboard.models import Batch, Connection
 from dashboard.models.connection import ConnectionQuerySet, reading_again
 from dashboard.sync import concerns, sight
 from dashboard.sync.columns import rename
@@ -136,7 +137,8 @@ def save(request: HttpRequest, form: ConnectionForm) -> None:
             if form.names_changed:
                 connection.refresh_from_db()
                 rename(connection)
-        note(request, "connection.add" if new else "connection.edit", connection, form.changes_in_words())
+        verb = "connection.add" if new else "connection.edit"
+        record(request, verb, connection, detail=form.changes_in_words(), changes=form.changes())
 
 
 @for_admins
@@ -144,6 +146,7 @@ def save(request: HttpRequest, form: ConnectionForm) -> None:
 def test(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask the vendor now, with the stored key, and say in words what came of it. Changes nothing."""
     connection = get_object_or_404(kept(request), pk=pk)
+    record(request, "connection.test", connection)
     finding = probe(connection)
     if is_htmx(request):
         return render(request, "connections/_finding.html", {"finding": finding})
@@ -166,7 +169,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
     with transaction.atomic():
         # Nothing happens when somebody else was faster.
         if kept(request).filter(pk=pk, paused_at__isnull=not resume).update(revision=F("revision") + 1, **columns):
-            note(request, "connection.resume" if resume else "connection.pause", connection)
+            record(request, "connection.resume" if resume else "connection.pause", connection)
     if is_htmx(request):
         connection.refresh_from_db()
         return render(request, "connections/_card.html", {"card": Card.of(connection, timezone.now()), "acts": True})
@@ -187,7 +190,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
             mistakes["name"] = _("Type the name exactly: %(name)s") % {"name": connection.name}
         if not mistakes:
             known = connection.batches.count()
-            note(request, "connection.delete", connection, f"{history} history, {known} batches")
+            record(request, "connection.delete", connection, detail=f"{history} history, {known} batches")
             retire(connection)
             if history == "drop":
                 drop_history(connection)
@@ -251,20 +254,10 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
         restored = Connection.objects.retired().filter(pk=pk).update(revision=F("revision") + 1, **anew)
         if restored:
             concerns.watch_again(connection, timezone.now())
-            note(request, "connection.restore", connection)
+            record(request, "connection.restore", connection)
     said = _("%(name)s is back and is read from the start.") % {"name": connection.name}
     if connection.key_env or connection.auth_style == Connection.AuthStyle.NONE:
         messages.success(request, said)
         return redirect("connections")
     messages.info(request, f"{said} {_('Its key was wiped when it was removed: enter it again.')}")
     return redirect("connection", pk=pk)
-
-
-def note(request: HttpRequest, verb: str, connection: Connection, detail: str = "") -> None:
-    AuditEntry.objects.create(
-        actor=request.user.get_username(),
-        verb=verb,
-        target=connection.name,
-        detail=detail,
-        address=client_address(request),
-    )

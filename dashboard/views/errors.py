@@ -15,6 +15,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from dashboard.audit import record
 from dashboard.insight.advice import advice_of
 from dashboard.insight.charts import Chart, Series, stacked
 from dashboard.middleware import polled, pulse_of
@@ -205,6 +206,7 @@ COLUMNS = (
 def export(request: HttpRequest, form: str) -> HttpResponseBase:
     """All groups that the page would show, page after page."""
     asked = Asked.of(request.GET)
+    record(request, "export.errors", asked.range, detail=request.GET.urlencode()[:1000])
     return streamed(COLUMNS, export_rows(request, asked), form, f"errors-{asked.range}")
 
 

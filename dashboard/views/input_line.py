@@ -110,7 +110,7 @@ def read(request: HttpRequest, pk: int, line: int) -> HttpResponseBase:
     """The same page with the line itself, read at the vendor for this one look."""
     context = one(request, pk, line)
     batch = context["batch"]
-    note(request, "body.read", batch, f"input file, line {line}")
+    note(request, "read.body", batch, f"input file, line {line}")
     context["given"] = read_input(context["given"], batch, line)
     return line_page(request, "input_line/input_line.html", context, context["given"])
 

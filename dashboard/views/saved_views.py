@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dashboard.access import EDIT_SHARED, ROLE_NAMES, SHARE, role_needed
-from dashboard.middleware import client_address, pulse_of
-from dashboard.models import AuditEntry, SavedView, User
+from dashboard.audit import record
+from dashboard.middleware import pulse_of
+from dashboard.models import SavedView, User
 from dashboard.models.saved_view import kept_of
 from dashboard.views.batch_list import CHIPS, SORTS
 from dashboard.views.columns import list_at
@@ -102,7 +103,7 @@ def add(request: HttpRequest) -> HttpResponse:
     if not is_saved:
         context = {"form": form, "view": None, "query": query, "filter": Filter.of(query, pulse_of(request).names)}
         return render(request, "saved_views/form.html", context | rights(request))
-    note(request, "share view", view)
+    note(request, "view.share", view)
     messages.success(request, _("Saved as %(name)s.") % {"name": view.name}, extra_tags="ui-check")
     return redirect(list_at(view.query))
 
@@ -124,7 +125,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
                     return refusal
                 form.save()
     if is_saved:
-        note(request, "edit view", view)
+        note(request, "view.edit", view)
         return redirect("saved-views")
     stored = SavedView.objects.get(pk=pk)
     shown = Filter.of(stored.query, pulse_of(request).names)
@@ -137,7 +138,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     view = find(request, pk)
     if refusal := refused_to_edit(request, view):
         return refusal
-    note(request, "delete view", view)
+    note(request, "view.delete", view)
     view.delete()
     messages.success(request, _("%(name)s was deleted.") % {"name": view.name}, extra_tags="ui-check")
     return redirect("saved-views")
@@ -194,6 +195,4 @@ def refused_to_edit(request: HttpRequest, view: SavedView) -> HttpResponse | Non
 def note(request: HttpRequest, verb: str, view: SavedView) -> None:
     """What concerns the team is in the log; what somebody keeps to themselves is nobody's business."""
     if view.shared:
-        AuditEntry.objects.create(
-            actor=request.user.get_username(), verb=verb, target=view.name, address=client_address(request)
-        )
+        record(request, verb, view.name)

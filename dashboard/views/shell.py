@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from dashboard.access import CANCEL, CONNECT, ROLE_NAMES, SHARE, role_of
+from dashboard.access import AUDIT, CANCEL, CONNECT, PEOPLE, ROLE_NAMES, SHARE, role_of
 from dashboard.insight.causes import cause_of
 from dashboard.insight.pulse import Beat, Pulse, is_silent
 from dashboard.insight.ticks import ticks
@@ -92,6 +92,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         return context
     taken = pulse_of(request)
     role = role_of(user)
+    context["theme"] = user.theme
     # Asked for by what draws them, which no answer to a poll does.
     tabs = SimpleLazyObject(lambda: tabs_of(request))
     signs = signs_of(taken)
@@ -101,6 +102,10 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "role": ROLE_NAMES.get(role, ""),
         "can_cancel": user.has_perm(CANCEL),
         "can_connect": user.has_perm(CONNECT),
+        "can_people": user.has_perm(PEOPLE),
+        "can_audit": user.has_perm(AUDIT),
+        # None, and a cadence that is offered no more: as each page is made for.
+        "chosen_cadence": user.cadence if user.cadence in (0, *CADENCES) else POLL_SECONDS,
         "can_share": user.has_perm(SHARE) and not settings.READ_ONLY,
         "saved_views": tabs,
         "nav_counts": {

@@ -1,10 +1,12 @@
 """Signing in and out, and the one-time link that makes the first admin."""
 
 import math
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from axes.helpers import get_cool_off
 from axes.models import AccessAttempt
+from axes.signals import user_locked_out
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.decorators import login_not_required
@@ -13,6 +15,7 @@ from django.contrib.auth.models import Group
 from django.contrib.auth.views import LoginView
 from django.db import transaction
 from django.db.models import Max
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -23,7 +26,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard.access import somebody_is_admin
-from dashboard.middleware import client_address
+from dashboard.addresses import client_address
+from dashboard.audit import record
 from dashboard.models import AuditEntry, SignInLink, User
 
 
@@ -49,26 +53,37 @@ class SignIn(LoginView):
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         if not settings.ALLAUTH:
-            return super().form_valid(form)
+            response = super().form_valid(form)
+            record(self.request, "session.sign_in", self.request.user.get_username())
+            return response
         from allauth.account.utils import perform_login
 
         # Asks for the second factor first, where this person has one.
-        response: HttpResponse = perform_login(self.request, form.get_user(), redirect_url=self.get_success_url())
+        asked: HttpResponse = perform_login(self.request, form.get_user(), redirect_url=self.get_success_url())
+        return asked
+
+
+@receiver(user_locked_out)
+def note_lock(request: HttpRequest, username: str, **_kwargs: Any) -> None:
+    """Once a lock-out, however often it is tried again meanwhile."""
+    address = client_address(request)
+    since: datetime = timezone.now() - get_cool_off(request)
+    noted = AuditEntry.objects.filter(verb="session.lock", target=username[:600], address=address, at__gt=since)
+    if not noted.exists():
+        record("somebody", "session.lock", username, address=address)
+
+
+def locked_out(
+    request: HttpRequest, response: HttpResponse | None = None, credentials: dict[str, Any] | None = None
+) -> HttpResponse:
+    """The answer of axes when a name was tried too often from one address: how long to wait, in words and as header.
+
+    Where the guesses were of something else than the password of a sign-in, that page says so itself.
+    """
+    if response and response.status_code == 429:
         return response
-
-
-def locked_out(request: HttpRequest, _response: Any = None, credentials: dict[str, Any] | None = None) -> HttpResponse:
-    """The answer of axes when a name was tried too often from one address: how long to wait, in words and as header."""
-    name = (credentials or {}).get("username") or request.POST.get("username", "")
-    attempts = AccessAttempt.objects.filter(username=name, ip_address=client_address(request))
-    last = attempts.aggregate(last=Max("attempt_time"))["last"] or timezone.now()
-    wait = get_cool_off(request) - (timezone.now() - last)
-    minutes = max(1, math.ceil(wait.total_seconds() / 60))
-    sentence = ngettext(
-        "Too many wrong passwords for this name. Wait %(minutes)d minute, then try again.",
-        "Too many wrong passwords for this name. Wait %(minutes)d minutes, then try again.",
-        minutes,
-    ) % {"minutes": minutes}
+    minutes = minutes_to_wait(request, (credentials or {}).get("username") or request.POST.get("username", ""))
+    sentence = locked_words(minutes)
     context = {"form": SignInForm(request), "locked": sentence, "next": request.POST.get("next", "")}
     context |= SignIn.extra_context
     response = render(request, "sign_in/sign_in.html", context, status=429)
@@ -76,9 +91,27 @@ def locked_out(request: HttpRequest, _response: Any = None, credentials: dict[st
     return response
 
 
+def minutes_to_wait(request: HttpRequest, name: str) -> int:
+    """Until this name may be tried again from where the request came."""
+    attempts = AccessAttempt.objects.filter(username=name, ip_address=client_address(request))
+    last = attempts.aggregate(last=Max("attempt_time"))["last"] or timezone.now()
+    wait: timedelta = get_cool_off(request) - (timezone.now() - last)
+    return max(1, math.ceil(wait.total_seconds() / 60))
+
+
+def locked_words(minutes: int) -> str:
+    return ngettext(
+        "Too many wrong passwords for this name. Wait %(minutes)d minute, then try again.",
+        "Too many wrong passwords for this name. Wait %(minutes)d minutes, then try again.",
+        minutes,
+    ) % {"minutes": minutes}
+
+
 @login_not_required
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
+    if request.user.is_authenticated:
+        record(request, "session.sign_out", request.user.get_username())
     auth.logout(request)
     return redirect("login")
 
@@ -142,11 +175,6 @@ def make_first_admin(request: HttpRequest, form: FirstAdminForm, token: str) -> 
         admin.is_staff = admin.is_superuser = True
         admin.save()
         admin.groups.add(Group.objects.get(name="admin"))
-        AuditEntry.objects.create(
-            actor=admin.get_username(),
-            verb="first-admin",
-            target=admin.get_username(),
-            detail="by a one-time link",
-            address=client_address(request),
-        )
+        detail, address = "by a one-time link", client_address(request)
+        record(admin, "person.first_admin", admin.get_username(), person=admin, detail=detail, address=address)
     return admin

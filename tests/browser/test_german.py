@@ -11,6 +11,7 @@ from dashboard.models import ErrorGroup, Flow, User
 from dashboard.models.flow import QUARTER, quarter_of
 from tests.batches_made import everything_made
 from tests.browser.conftest import Opened
+from tests.browser.test_rules import PAGES, team_made
 from tests.errors_made import LENGTH, RATE, errors_made
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -28,7 +29,7 @@ OUT = """() => [...document.querySelectorAll('td .tag, .acts .btn')].filter((one
 
 
 @pytest.fixture
-def paths() -> list[str]:
+def paths(mei: User) -> list[str]:
     made = everything_made()
     errors_made(made["partial"], {LENGTH: 3, RATE: 2})
     now = quarter_of(int(timezone.now().timestamp()))
@@ -45,8 +46,11 @@ def paths() -> list[str]:
     group = ErrorGroup.objects.values_list("pk", flat=True)[0]
     lists = ["/", "/batches/", "/batches/views/", "/attention/", "/errors/", f"/errors/{group}/"]
     batches = [f"/batches/{partial}/", f"/batches/{running}/", f"/batches/{running}/cancel/"]
+    numbers = team_made(mei)
+    pages = ("people", "invite", "person", "person-deactivate", "audit")
+    team = [address.format(**numbers) for name in pages for address in PAGES[name]]
     tabs = [f"/batches/{partial}/{tab}/" for tab in ("requests", "files", "activity")]
-    return [*lists, *batches, *tabs, "/connections/", "/connections/add/", "/you/"]
+    return [*lists, *batches, *tabs, "/connections/", "/connections/add/", "/you/", *team]
 
 
 @pytest.mark.parametrize("width", [1440, 390])

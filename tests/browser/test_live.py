@@ -309,7 +309,8 @@ def test_what_polls_bring_is_said_at_most_every_30_seconds_and_silence_when_noth
     opened: Opened, ana: User, running: Batch
 ) -> None:
     page = opened(ana, "/batches/", clock=True)
-    page.locator("#cadence").select_option("0")  # this test polls by itself
+    with page.expect_response("**/you/look/"):
+        page.locator("#cadence").select_option("0")  # this test polls by itself
     news = page.locator("#news")
     expect(news).to_have_attribute("role", "status")
     poll(page)

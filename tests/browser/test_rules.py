@@ -13,12 +13,14 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from dashboard.audit import record
 from dashboard.management.commands.sign_in_link import make_first_link
-from dashboard.models import Batch, Connection, ErrorGroup, Refusal, SavedView, User
+from dashboard.models import Batch, Connection, ErrorGroup, Invitation, Refusal, SavedView, Share, User
 from dashboard.templatetags.columns import COLUMNS
 from dashboard.urls import urlpatterns
 from tests.batches_made import batch_made, connection_made, counts, judged, needy_made
 from tests.browser.conftest import Opened
+from tests.cast import person
 from tests.errors_made import everything_read
 from tests.sync.conftest import Vendor, vendor_of
 
@@ -95,12 +97,18 @@ PAGES: dict[str, tuple[str, ...]] = {
     "connection-add": ("/connections/add/",),
     "connection": ("/connections/{connection}/",),
     "connection-delete": ("/connections/{connection}/delete/",),
+    "people": ("/people/",),
+    "invite": ("/people/invite/",),
+    "person": ("/people/{person}/", "/people/{you}/", "/people/{off}/"),
+    "person-deactivate": ("/people/{person}/deactivate/",),
+    "audit": ("/audit/", "/audit/?who=nobody-at-all&from=someday", "/audit/?what=person"),
     "you": ("/you/",),
 }
 # Looked at below, because nobody is signed in there, or because a vendor has to answer first.
 ELSEWHERE = {
     "login",
     "first-admin",
+    "invitation",
     "batch-file-preview",
     "batch-request-body",
     "batch-request-input",
@@ -111,12 +119,15 @@ NO_PAGES = {
     *("chart", "batches-export", "batch-raw", "batch-errors-export", "batch-requests-export", "errors-export"),
     *("batch-suggestions", "columns", "saved-view-add", "saved-view-delete", "batch-file-read", "batch-file-download"),
     *("connection-test", "connection-pause", "connection-restore", "logout", "healthz", "readyz", "robots"),
+    *("invitation-renew", "invitation-revoke", "person-activate", "person-sign-out", "person-reset", "audit-export"),
+    *("you-look", "you-password", "you-sign-out"),
 }
 GROUPS = {
     "desk": ("overview", "batches", "saved-views", "saved-view", "attention"),
     "batch": ("batch",),
     "tabs": ("batch-activity", "batch-cancel", "batch-requests", "batch-request", "input-line", "batch-files"),
-    "rest": ("errors", "error-group", "connections", "connection-add", "connection", "connection-delete", "you"),
+    "team": ("people", "invite", "person", "person-deactivate", "audit", "you"),
+    "rest": ("errors", "error-group", "connections", "connection-add", "connection", "connection-delete"),
 }
 
 
@@ -149,6 +160,29 @@ def test_every_address_is_looked_at_or_is_no_page() -> None:
     assert sorted(name for group in GROUPS.values() for name in group) == sorted(PAGES)
 
 
+def team_made(you: User) -> dict[str, int]:
+    """People in every state, links under way and entries of the audit, with what widens a page."""
+    lena, otto = person("lena-with-a-name-that-goes-on-and-on@example.org", "operator"), person("otto", "viewer")
+    User.objects.filter(pk=otto.pk).update(is_active=False, is_limited=True)
+    some = list(Connection.objects.all()[:2])
+    otto.connections.set(some)
+    share = Share(name="Operations, third floor", kind="wall", made_by=lena, who="lena")
+    share.new_token()
+    share.save()
+    for whom in (None, lena):
+        invitation = Invitation(role="" if whom else "viewer", is_limited=not whom, person=whom, who=str(you))
+        invitation.new_token()
+        invitation.save()
+        invitation.connections.set(some)
+    batch = Batch.objects.select_related("connection").order_by("pk")[0]
+    said = {"http_status": 409, "words": "Cannot cancel a batch with status completed", "detail": "refused"}
+    target = f"{batch.connection}: {batch.remote_id}"
+    record(you, "batch.cancel_answer", target, batch=batch, address="2001:db8::8a2e:370:7334", **said)  # type: ignore[arg-type]
+    record(you, "person.edit", lena.username, person=lena, changes={"role": ("viewer", "operator")})
+    record("somebody", "session.lock", "x" * 120, address="203.0.113.7")
+    return {"person": lena.pk, "off": otto.pk, "you": you.pk}
+
+
 @pytest.fixture
 def numbers(mei: User) -> dict[str, int]:
     made, now = everything_read(), timezone.now()
@@ -157,7 +191,7 @@ def numbers(mei: User) -> dict[str, int]:
     Refusal.objects.create(connection=connection, reason="no_id", excerpt="{}", first_seen_at=now, last_seen_at=now)
     view = SavedView.objects.create(name="Failing this week", owner=mei, shared=True, query="q=failed%3A%3E0")
     group = ErrorGroup.objects.order_by("pk")[0]
-    others = {"view": view.pk, "group": group.pk, "connection": connection.pk}
+    others = {"view": view.pk, "group": group.pk, "connection": connection.pk} | team_made(mei)
     return {key: batch.pk for key, batch in made.items()} | others
 
 
@@ -175,11 +209,11 @@ def test_every_page_keeps_the_rules_when_full(opened: Opened, mei: User, numbers
 
 
 def test_every_page_keeps_the_rules_when_there_is_nothing(opened: Opened, mei: User, vic: User) -> None:
-    paths = ("/", "/batches/", "/batches/views/", "/attention/", "/errors/", "/connections/")
+    paths = ("/", "/batches/", "/batches/views/", "/attention/", "/errors/", "/connections/", "/you/")
     found = []
     for user in (mei, vic):
         page = opened(user, "/")
-        for path in paths:
+        for path in (*paths, *(("/people/", "/people/invite/", "/audit/") if user == mei else ())):
             visit(page, path)
             found += faults(page, f"{path} without a connection, {user}")
         page.context.close()
@@ -283,7 +317,10 @@ def stranger_page(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
 
 def test_the_rules_hold_before_the_door(stranger_page: Page, live_server: LiveServer, transactional_db: None) -> None:
     link, found = make_first_link(live_server.url), []
-    for path in ("/sign-in/", "/sign-in/first/?token=spent", link):
+    invitation = Invitation(role="viewer", who="mei")
+    invited = f"/invitation/{invitation.new_token()}/"
+    invitation.save()
+    for path in ("/sign-in/", "/sign-in/first/?token=spent", "/invitation/spent/", invited, link):
         stranger_page.goto(path)
         found += faults(stranger_page, path)
     stranger_page.get_by_role("button", name="Make admin and sign in").click()

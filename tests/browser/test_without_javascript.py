@@ -10,7 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 from dashboard.models import Act, Batch, Connection, SavedView, User
 from tests.batches_made import crowd_made, everything_made, judged
 from tests.browser.test_rules import PAGES
-from tests.cast import PASSWORD
+from tests.cast import PASSWORD, person
 from tests.errors_made import everything_read
 from tests.sync.conftest import Vendor, vendor_of
 
@@ -159,6 +159,7 @@ def test_every_page_reads_and_nothing_on_it_waits_for_a_script(plain: Page, mei:
     judged()
     sign_in(plain, "/", "mei")
     numbers = {key: batch.pk for key, batch in made.items()} | {"view": 0, "connection": made["running"].connection_id}
+    numbers["person"] = person("lena", "operator").pk
     for name, addresses in PAGES.items():
         if name in {"saved-view", "error-group"}:
             continue

@@ -38,8 +38,10 @@ def test_cancel_of_a_running_batch(vendor: Vendor, ana: User) -> None:
     assert vendor.requests() == [f"POST /v1/batches/{batch.remote_id}/cancel"]
     step = batch.transitions.latest("pk")
     assert (step.new_status, step.source) == ("cancelling", "act")
-    entry = AuditEntry.objects.get()
+    entry, answer = AuditEntry.objects.order_by("pk")
     assert (entry.actor, entry.verb, entry.address) == ("ana", "batch.cancel", "127.0.0.1")
+    assert (answer.actor, answer.verb) == ("ana", "batch.cancel_answer")
+    assert (answer.detail, answer.http_status, answer.batch_id) == ("accepted", 200, batch.pk)
 
 
 def test_after_a_cancel_the_next_sync_comes_sooner(vendor: Vendor, ana: User) -> None:
@@ -58,6 +60,8 @@ def test_cancel_of_a_finished_batch_is_refused_and_shows_what_is(vendor: Vendor,
     act = acts.cancel(batch, ana)
     assert (act.state, act.http_status) == ("refused", 409)
     assert "Cannot cancel a batch with status 'completed'" in act.words
+    answer = AuditEntry.objects.get(verb="batch.cancel_answer")
+    assert (answer.detail, answer.http_status, answer.words) == ("refused", 409, act.words)
     batch.refresh_from_db()
     assert batch.status == "completed"
 

@@ -50,8 +50,8 @@ def test_who_did_what_stands_once_and_only_with_its_batch(desk: Client, batch: B
     other = batch_made(prod)
     Act.objects.create(batch=batch, kind="cancel", state="accepted", who="Mei", began_at=timezone.now())
     audited(batch, "batch.cancel")
-    audited(batch, "body.read", detail="error file, line 3, custom_id <b>x</b>")
-    audited(other, "file.download")
+    audited(batch, "read.body", detail="error file, line 3, custom_id <b>x</b>")
+    audited(other, "read.download")
     page = get(desk, f"/batches/{batch.pk}/activity/")
     assert page.count("Cancel by Mei") == 1
     assert "Mei read what a request says" in page
@@ -62,12 +62,16 @@ def test_who_did_what_stands_once_and_only_with_its_batch(desk: Client, batch: B
 def test_what_is_read_and_cancelled_is_noted_with_its_batch(desk: Client, batch: Batch) -> None:
     desk.post(f"/batches/{batch.pk}/files/input/read/")
     desk.post(f"/batches/{batch.pk}/cancel/")
-    assert set(AuditEntry.objects.filter(batch=batch).values_list("verb", flat=True)) == {"file.read", "batch.cancel"}
+    assert set(AuditEntry.objects.filter(batch=batch).values_list("verb", flat=True)) == {
+        "read.file",
+        "batch.cancel",
+        "batch.cancel_answer",
+    }
     assert "ana had a file read" in get(desk, f"/batches/{batch.pk}/activity/")
 
 
 def test_the_log_outlives_the_batch_as_it_was_written(batch: Batch) -> None:
-    audited(batch, "file.read")
+    audited(batch, "read.file")
     pk = batch.pk
     batch.delete()
     assert AuditEntry.objects.get().batch_id == pk
@@ -75,7 +79,7 @@ def test_the_log_outlives_the_batch_as_it_was_written(batch: Batch) -> None:
 
 def test_the_first_page_has_a_few_and_leads_to_all(desk: Client, batch: Batch) -> None:
     for n in range(130):
-        audited(batch, "file.read", who=f"person-{n:03d}")
+        audited(batch, "read.file", who=f"person-{n:03d}")
     first = get(desk, f"/batches/{batch.pk}/")
     assert first.count("had a file read") < 10
     assert f'href="/batches/{batch.pk}/activity/"' in first

@@ -271,7 +271,7 @@ def test_a_download_is_saved_under_a_safe_name_and_noted(
     assert answer["Content-Disposition"].startswith("attachment;")
     assert not set("<>\r\n/\\") & set(answer["Content-Disposition"])
     entry = AuditEntry.objects.get()
-    assert (entry.actor, entry.verb, entry.detail) == ("ana", "file.download", "output file file-out")
+    assert (entry.actor, entry.verb, entry.detail) == ("ana", "read.download", "output file file-out")
     assert desk.get(f"/batches/{batch.pk}/files/output/download/").status_code == 405
 
 
@@ -303,7 +303,7 @@ def test_a_preview_is_text_and_noted(desk: Client, batch: Batch, monkeypatch: py
     assert "longer than is shown" in page
     assert "\x00" not in page
     assert "text/html" in answer["Content-Type"]
-    assert AuditEntry.objects.get().verb == "file.preview"
+    assert AuditEntry.objects.get().verb == "read.preview"
 
 
 def test_a_vendor_that_does_not_give_it_is_said(desk: Client, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:

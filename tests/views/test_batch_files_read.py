@@ -54,7 +54,7 @@ def test_a_batch_from_its_end_to_the_body_of_a_request(desk: Client, vendor: Ven
     result = Result.objects.get(custom_id="fail-3")
     body = desk.post(f"{address}requests/{result.read.kind}/{result.line}/body/").content.decode()
     assert "&quot;custom_id&quot;: &quot;fail-3&quot;" in body
-    assert [entry.verb for entry in AuditEntry.objects.all()] == ["body.read"]
+    assert [entry.verb for entry in AuditEntry.objects.all()] == ["read.body"]
 
 
 def get_group(desk: Client) -> str:

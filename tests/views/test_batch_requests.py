@@ -140,7 +140,7 @@ def test_succeeded_requests_are_read_when_somebody_with_the_right_asks(
     answer = desk.post(f"/batches/{batch.pk}/files/output/read/", {"back": "batch-requests"})
     assert answer["Location"] == f"/batches/{batch.pk}/requests/"
     assert FileRead.objects.get(kind="output").asked_by == "ana"
-    assert AuditEntry.objects.get().verb == "file.read"
+    assert AuditEntry.objects.get().verb == "read.file"
     answer = desk.post(f"/batches/{batch.pk}/files/output/read/", {"back": "batch-requests", "outcome": "succeeded"})
     assert answer["Location"] == address
 
@@ -186,7 +186,7 @@ def test_reading_a_body_is_noted_and_shown_as_text(desk: Client, batch: Batch, m
     assert "<script>alert" not in page
     assert answer["Cache-Control"] == "private, no-store"
     entry = AuditEntry.objects.get()
-    assert (entry.actor, entry.verb) == ("ana", "body.read")
+    assert (entry.actor, entry.verb) == ("ana", "read.body")
     assert "judge-0001" in entry.detail
     assert SECRET not in entry.detail
     assert desk.get(f"/batches/{batch.pk}/requests/error/1/body/").status_code == 405

@@ -74,7 +74,7 @@ def test_a_failing_request_leads_to_its_line_of_the_input_file(
     assert f"line {line} of the input file" in page
     assert f"<dd>{line}</dd>" in page
     entry = AuditEntry.objects.get()
-    assert (entry.actor, entry.verb) == ("ana", "body.read")
+    assert (entry.actor, entry.verb) == ("ana", "read.body")
     assert entry.detail.startswith("input file, ")
     assert custom_id in entry.detail
     assert SECRET not in entry.detail

@@ -87,8 +87,8 @@ def test_viewers_save_for_themselves_and_operators_for_the_team(
     team.refresh_from_db()
     assert (team.name, team.owner, team.shared) == ("better", ana, True)
     assert list(AuditEntry.objects.order_by("pk").values_list("actor", "verb", "target")) == [
-        ("ana", "share view", "team"),
-        ("mei", "edit view", "better"),
+        ("ana", "view.share", "team"),
+        ("mei", "view.edit", "better"),
     ]
 
 

@@ -161,7 +161,7 @@ def test_the_link_makes_an_admin_who_is_signed_in(client: Client, token: str) ->
     assert mei.is_superuser
     assert client.get("/connections/").status_code == 200
     entry = AuditEntry.objects.get()
-    assert (entry.actor, entry.verb, entry.address) == ("mei", "first-admin", "127.0.0.1")
+    assert (entry.actor, entry.verb, entry.address) == ("mei", "person.first_admin", "127.0.0.1")
     assert token not in entry.detail + entry.target
 
 
