@@ -9,6 +9,7 @@ from django.utils import translation
 
 from dashboard import middleware, sharing
 from dashboard.insight import pulse
+from dashboard.sharing import guessing, seen
 from dashboard.views import error_sums
 
 pytest_plugins = ["tests.cast", "tests.chromium"]
@@ -36,5 +37,7 @@ def nothing_remembered() -> Iterator[None]:
     translation.activate(settings.LANGUAGE_CODE)
     middleware._known.clear()
     sharing.forget()
+    guessing.forget()
+    seen.forget()
     pulse._latest = None
     error_sums._sums.clear()

@@ -1,4 +1,4 @@
-"""Who comes by a link instead of signing in: which share a token opens, remembered for a moment.
+"""Which share a token opens, remembered for a moment.
 
 A wrong, an expired and a revoked token are the same here: no share.
 """
