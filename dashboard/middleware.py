@@ -20,7 +20,7 @@ import time
 import zoneinfo
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
@@ -40,12 +40,15 @@ from django.utils.translation import gettext as _
 
 from dashboard.access import SEE
 from dashboard.insight.pulse import Pulse, pulse
-from dashboard.models import User
+from dashboard.models import Share, User
 from dashboard.models.connection import Visible, visible_connections
-from dashboard.sharing import door
+from dashboard.sharing import Opened, door
 from dashboard.sharing.door import OPENED, NoShare, by_token, share_of
 
-__all__ = ["NoShare", "by_token", "share_of"]  # of the door for links, for who marks a page
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+__all__ = ["OPENED", "NoShare", "by_token", "share_of"]  # of the door for links
 
 type View = Callable[..., HttpResponseBase]
 type GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -181,6 +184,12 @@ def polled_by(token: Token) -> Callable[[View], View]:
 
 # For pages that show nothing but what a connection's revision covers.
 polled = polled_by(lambda pulse: pulse.token)
+
+
+def viewer_of(request: HttpRequest) -> "User | AnonymousUser | Share":
+    """By whose rights something is shown: the link's where one was opened, whoever is signed in besides."""
+    opened: Opened | None = request.META.get(OPENED)
+    return opened.share if opened else request.user
 
 
 def pulse_of(request: HttpRequest) -> Pulse:

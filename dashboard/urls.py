@@ -20,6 +20,7 @@ from dashboard.views import (
     input_line,
     overview,
     saved_views,
+    shared,
     sign_in,
     suggestions,
     you,
@@ -72,6 +73,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-in/first/", sign_in.first, name="first-admin"),
     path("sign-out/", sign_in.sign_out, name="logout"),
     path("you/", you.you, name="you"),
+    # Links: whoever has the token, and nobody signs in
+    path("s/<str:token>/", shared.shared, name="shared"),
+    path("s/<str:token>/password/", shared.shared_password, name="shared-password"),
+    path("wall/<str:token>/password/", shared.wall_password, name="wall-password"),
     # Machines
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
+from urllib.parse import parse_qsl
 
 from django.conf import settings
 from django.db import models
@@ -73,6 +74,24 @@ class Share(models.Model):
     def visible(self) -> Visible:
         """The connections of which it may show anything."""
         return visible_connections(self.made_by) if self.made_by and self.made_by.is_active else frozenset()
+
+    @property
+    def shows(self) -> Visible:
+        """Of these the ones that its scope can concern: what moves elsewhere is no news to who has the link."""
+        visible = self.visible
+        said = dict(parse_qsl(self.query)).get("connection", "")
+        if self.batch_id:
+            concerned = frozenset(Batch.objects.filter(pk=self.batch_id).values_list("connection", flat=True))
+        elif said.isdecimal() and len(said) < 19:
+            concerned = frozenset({int(said)})
+        else:
+            return visible
+        return concerned if visible is None else concerned & visible
+
+    @property
+    def audited_as(self) -> str:
+        """How the target of what is audited of it begins, whatever it is called by then."""
+        return f"link {self.pk}: "
 
     def new_token(self) -> str:
         """A token of 256 bits, to be shown this once; the one before it stops working when this row is saved."""

@@ -68,9 +68,7 @@ def opened_for(request: HttpRequest, view: View, arguments: Mapping[str, Any], a
     return opened
 
 
-def let_in(
-    request: HttpRequest, view: View, arguments: Mapping[str, Any], address: str
-) -> Opened | HttpResponseBase:
+def let_in(request: HttpRequest, view: View, arguments: Mapping[str, Any], address: str) -> Opened | HttpResponseBase:
     """What a page by token shows, or the answer instead: a refused method, or the way to the password.
 
     Raises NoShare.

@@ -105,8 +105,8 @@ def password_tried(share: Share, password: str, address: str, when_wrong: Callab
 
 def seconds_to_wait_for_password(share: Share, address: str) -> int:
     now = timezone.now()
-    rows = AuditEntry.objects.filter(verb=WRONG_PASSWORD, at__gt=now - PASSWORD_TIME, target__startswith=start_of(share))
-    tries = list(rows.order_by("at").values_list("at", "address"))
+    rows = AuditEntry.objects.filter(verb=WRONG_PASSWORD, at__gt=now - PASSWORD_TIME)
+    tries = list(rows.filter(target__startswith=share.audited_as).order_by("at").values_list("at", "address"))
     near = [at for at, other in tries if network_of(other) == network_of(address)]
     ends = []
     if len(near) >= WRONG_PASSWORDS:
@@ -114,8 +114,3 @@ def seconds_to_wait_for_password(share: Share, address: str) -> int:
     if len(tries) >= WRONG_PASSWORDS_IN_ALL:
         ends.append(tries[-WRONG_PASSWORDS_IN_ALL][0] + PASSWORD_TIME)
     return max((ceil((end - now).total_seconds()) for end in ends), default=0)
-
-
-def start_of(share: Share) -> str:
-    """How what is audited of a link begins, whatever it is called by then."""
-    return f"link {share.pk}: "

@@ -7,7 +7,7 @@ sync holds the database. A process that is killed loses at most that minute.
 import logging
 import threading
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
@@ -20,10 +20,15 @@ from dashboard.models import Share
 log = logging.getLogger("dashboard.sharing")
 
 
+# A browser that tells its time zone for the first time loads the page twice.
+ONE_VIEW = timedelta(seconds=2)
+
+
 class Sighting(NamedTuple):
     at: datetime
     address: str
     views: int
+    viewed_at: datetime | None = None
 
 
 _seen: dict[int, Sighting] = {}
@@ -33,12 +38,17 @@ _written_at = float("-inf")
 
 
 def note(share_pk: int, address: str, *, is_view: bool) -> None:
-    """Asks no database. Who opens a page is a view, who polls it is not."""
+    """Asks no database. Who opens a page is a view, who polls it is not. With SEEN_SECONDS of 0 only `flush` writes."""
     global _timer
+    now = timezone.now()
     with _lock:
-        before = _seen.get(share_pk)
-        _seen[share_pk] = Sighting(timezone.now(), address, (before.views if before else 0) + is_view)
-        if _timer is None:
+        before = _seen.get(share_pk) or Sighting(now, address, 0)
+        views, viewed_at = before.views, before.viewed_at
+        if is_view:
+            is_again = viewed_at is not None and now - viewed_at < ONE_VIEW and before.address == address
+            views, viewed_at = views + (not is_again), now
+        _seen[share_pk] = Sighting(now, address, views, viewed_at)
+        if _timer is None and settings.SEEN_SECONDS:
             # What is seen first after a while is written soon, so that who tries a new link finds it in the list.
             wait = max(1.0, _written_at + settings.SEEN_SECONDS - time.monotonic())
             _timer = threading.Timer(wait, _write)

@@ -17,7 +17,7 @@ from dashboard.access import CANCEL, CONNECT, ROLE_NAMES, SHARE, role_of
 from dashboard.insight.causes import cause_of
 from dashboard.insight.pulse import Beat, Pulse, is_silent
 from dashboard.insight.ticks import ticks
-from dashboard.middleware import pulse_of
+from dashboard.middleware import OPENED, pulse_of
 from dashboard.models import Connection, Part, SavedView
 from dashboard.models.saved_view import kept_of
 from dashboard.templatetags.batches import number
@@ -87,7 +87,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "poll_seconds": POLL_SECONDS,
         "cadence": CADENCES,
     }
-    user = getattr(request, "user", None)
+    # Whoever has a link sees the same, signed in or not.
+    user = None if OPENED in request.META else getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return context
     taken = pulse_of(request)
