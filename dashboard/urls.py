@@ -21,6 +21,7 @@ from dashboard.views import (
     overview,
     saved_views,
     shared,
+    shares,
     sign_in,
     suggestions,
     you,
@@ -73,6 +74,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-in/first/", sign_in.first, name="first-admin"),
     path("sign-out/", sign_in.sign_out, name="logout"),
     path("you/", you.you, name="you"),
+    # /shares/
+    path("shares/", shares.shares, name="shares"),
+    path("shares/add/", shares.add, name="share-add"),
+    path("shares/<int:pk>/", shares.edit, name="share"),
+    path("shares/<int:pk>/rotate/", shares.rotate, name="share-rotate"),
+    path("shares/<int:pk>/revoke/", shares.revoke, name="share-revoke"),
+    path("shares/<int:pk>/take-over/", shares.take_over, name="share-take-over"),
     # Links: whoever has the token, and nobody signs in
     path("s/<str:token>/", shared.shared, name="shared"),
     path("s/<str:token>/password/", shared.shared_password, name="shared-password"),

@@ -27,7 +27,7 @@ MOST_REMEMBERED = 10_000
 WRONG_PASSWORDS = 5
 WRONG_PASSWORDS_IN_ALL = 50
 PASSWORD_TIME = timedelta(minutes=15)
-WRONG_PASSWORD = "wrong password"  # noqa: S105 (a verb of the audit)
+WRONG_PASSWORD = "share.wrong_password"  # noqa: S105 (a verb of the audit)
 
 _lock = threading.Lock()
 _wrong: dict[str, tuple[float, set[str]]] = {}  # by network: until when they count, and which

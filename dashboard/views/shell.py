@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from dashboard.access import CANCEL, CONNECT, ROLE_NAMES, SHARE, role_of
+from dashboard.access import CANCEL, CONNECT, LINK, ROLE_NAMES, SHARE, role_of
 from dashboard.insight.causes import cause_of
 from dashboard.insight.pulse import Beat, Pulse, is_silent
 from dashboard.insight.ticks import ticks
@@ -102,6 +102,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "role": ROLE_NAMES.get(role, ""),
         "can_cancel": user.has_perm(CANCEL),
         "can_connect": user.has_perm(CONNECT),
+        "can_link": user.has_perm(LINK),
         "can_share": user.has_perm(SHARE) and not settings.READ_ONLY,
         "saved_views": tabs,
         "nav_counts": {
