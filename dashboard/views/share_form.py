@@ -51,7 +51,7 @@ class ShareForm(Form):
         label=gettext_lazy("The last day"),
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-        help_text=gettext_lazy("Only where the choice is the end of a day; in your time zone."),
+        help_text=gettext_lazy("It works to the end of this day, in your time zone."),
         error_messages={"invalid": gettext_lazy("Write a day as 2026-12-31.")},
     )
     new_password = forms.CharField(
@@ -93,7 +93,7 @@ class ShareForm(Form):
                 choices.append((filters, _("The list as it was filtered")))
             choices += [(view.query, view.name) for view in views if view.query != filters]
             self.fields["query"].widget = forms.Select(choices=choices)
-            self.initial.setdefault("query", filters)
+            self.initial["query"] = filters
         if not settings.FRAME_ANCESTORS or (not is_new and share.kind != Share.Kind.WALL) or is_batch:
             del self.fields["frames"]
         else:

@@ -156,7 +156,11 @@ def batch_context(share: Share, taken: Pulse) -> dict[str, Any]:
             "failing": failing,
             "reads": reads,
             "errors": [
-                {"code": masked(str(one.get("code") or "")), "message": masked(str(one.get("message") or ""))}
+                {
+                    "code": masked(str(one.get("code") or "")),
+                    "message": masked(str(one.get("message") or "")),
+                    "line": one.get("line") if type(one.get("line")) is int else None,
+                }
                 for one in errors[:ERRORS_SHOWN]
             ],
             "errors_left": max(0, len(errors) - ERRORS_SHOWN),

@@ -12,6 +12,7 @@ from dashboard.models.flow import QUARTER, quarter_of
 from tests.batches_made import everything_made
 from tests.browser.conftest import Opened
 from tests.errors_made import LENGTH, RATE, errors_made
+from tests.shares_made import share_made
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -28,7 +29,7 @@ OUT = """() => [...document.querySelectorAll('td .tag, .acts .btn')].filter((one
 
 
 @pytest.fixture
-def paths() -> list[str]:
+def paths(mei: User) -> list[str]:
     made = everything_made()
     errors_made(made["partial"], {LENGTH: 3, RATE: 2})
     now = quarter_of(int(timezone.now().timestamp()))
@@ -46,7 +47,10 @@ def paths() -> list[str]:
     lists = ["/", "/batches/", "/batches/views/", "/attention/", "/errors/", f"/errors/{group}/"]
     batches = [f"/batches/{partial}/", f"/batches/{running}/", f"/batches/{running}/cancel/"]
     tabs = [f"/batches/{partial}/{tab}/" for tab in ("requests", "files", "activity")]
-    return [*lists, *batches, *tabs, "/connections/", "/connections/add/", "/you/"]
+    share, token = share_made(mei, password="x")
+    links = ["/shares/", "/shares/add/", f"/shares/{share.pk}/", f"/s/{share_made(mei, batch=made['partial'])[1]}/"]
+    links += [f"/s/{share_made(mei)[1]}/", f"/s/{token}/"]
+    return [*lists, *batches, *tabs, "/connections/", "/connections/add/", *links, "/you/"]
 
 
 @pytest.mark.parametrize("width", [1440, 390])
