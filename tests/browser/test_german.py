@@ -57,6 +57,7 @@ def paths(mei: User) -> list[str]:
 def test_no_german_word_widens_a_page_or_is_cut(opened: Opened, mei: User, paths: list[str], width: int) -> None:
     User.objects.filter(pk=mei.pk).update(language="de", time_zone="Europe/Berlin")
     page = opened(mei, "/you/", width=width)
+    page.set_extra_http_headers({"Accept-Language": "de"})  # what a link shows is in the browser's language
     for path in paths:
         page.goto(path)
         expect(page.locator("html")).to_have_attribute("lang", "de")
