@@ -62,6 +62,7 @@ VERBS = {
     "share.rotate": _("gave a new address to the link"),
     "share.revoke": _("revoked the link"),
     "share.keep": _("took over the link"),
+    "share.wrong_password": _("somebody typed a wrong password for the link"),
     "view.share": _("shared the view"),
     "view.edit": _("changed the shared view"),
     "view.delete": _("deleted the shared view"),

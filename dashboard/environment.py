@@ -5,6 +5,7 @@ A mistake is one sentence: which setting, what it holds, what it may hold. What 
 
 import ipaddress
 import os
+import re
 import zoneinfo
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ON = ("1", "true", "yes", "on", "y", "ok")
 OFF = ("0", "false", "no", "off", "n", "")
+ORIGIN = re.compile(r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
 DATABASES = ("sqlite", "postgres", "postgresql", "psql", "pgsql")
 
 
@@ -76,6 +78,14 @@ class Environment:
         found = {left.strip(): right.strip().lower() for left, _equals, right in pairs}
         if not all(found) or not set(found.values()) <= set(rights):
             raise mistake(name, self.text(name), f"pairs such as llm-team={rights[0]}, of {', '.join(rights)}")
+        return found
+
+    def origins(self, name: str) -> list[str]:
+        """Scheme, host and perhaps a port, and nothing that could end a header's directive and begin another."""
+        given = self.text(name)
+        found = [part.lower().removesuffix("/") for part in filter(None, map(str.strip, given.split(",")))]
+        if not all(ORIGIN.fullmatch(part) for part in found):
+            raise mistake(name, given, "origins, such as https://intranet.example.org,https://example.net:8443")
         return found
 
     def database(self, name: str, default: str) -> dict[str, Any]:

@@ -17,9 +17,9 @@ import logging
 import threading
 import time
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
@@ -27,7 +27,7 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.signals import user_logged_out
 from django.core.exceptions import PermissionDenied
 from django.dispatch import receiver
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.locale import LocaleMiddleware
 from django.shortcuts import resolve_url
@@ -43,7 +43,13 @@ from dashboard.addresses import client_address as client_address  # also by this
 from dashboard.insight.pulse import Pulse, pulse
 from dashboard.models import Share, User
 from dashboard.models.connection import Visible, visible_connections
-from dashboard.sharing import Opened, opened_by
+from dashboard.sharing import Opened, door
+from dashboard.sharing.door import OPENED, NoShare, by_token, share_of
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+__all__ = ["OPENED", "NoShare", "by_token", "share_of"]  # of the door for links
 
 type View = Callable[..., HttpResponseBase]
 type GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -52,8 +58,6 @@ type Token = Callable[[Pulse], str]
 # Who asks and which connections they may see, once that is known: kept where no client can write it and reading it
 # loads nothing.
 WHO, VISIBLE, PULSE = "dashboard.user_id", "dashboard.visible", "dashboard.pulse"
-# Instead of who asks: the share that the token in the address opens.
-OPENED = "dashboard.share"
 NOTHING: Visible = frozenset()
 # What a proxy adds, and what anybody else may only claim.
 FORWARDED = (
@@ -162,35 +166,10 @@ def polled_by(token: Token) -> Callable[[View], View]:
 polled = polled_by(lambda pulse: pulse.token)
 
 
-def by_token(*kinds: str) -> Callable[[View], View]:
-    """Marks a page that nobody signs in for: the token in its address, `token`, opens a share of one of these kinds.
-
-    The view finds it by `share_of`, and is not called without one. GET and HEAD alone pass: a link shows, and does
-    nothing.
-    """
-
-    def mark(view: View) -> View:
-        view.login_required = False  # type: ignore[attr-defined]
-        view.by_token = kinds  # type: ignore[attr-defined]
-        return view
-
-    return mark
-
-
-def share_of(request: HttpRequest) -> Share:
-    """The share by which this request came; whatever is read for it goes by `visible_to(share)` and its scope."""
-    opened: Opened = request.META[OPENED]
-    return opened.share
-
-
-def opened_for(request: HttpRequest, view: View, arguments: Mapping[str, Any]) -> Opened | None:
-    """What the token in the address opens on this page; None for nothing, for whatever reason."""
-    opened = opened_by(arguments["token"])
-    return opened if opened and opened.share.kind in view.by_token else None  # type: ignore[attr-defined]
-
-
-class NoShare(Http404):
-    """A token that opens nothing. Whether it was wrong, expired or revoked is not told."""
+def viewer_of(request: HttpRequest) -> "User | AnonymousUser | Share":
+    """By whose rights something is shown: the link's where one was opened, whoever is signed in besides."""
+    opened: Opened | None = request.META.get(OPENED)
+    return opened.share if opened else request.user
 
 
 def pulse_of(request: HttpRequest) -> Pulse:
@@ -276,6 +255,8 @@ class Clocks:
         if match and (getattr(match.func, "login_required", True) or hasattr(match.func, "by_token")):
             response["Cache-Control"] = "private, no-store"
             patch_vary_headers(response, ("HX-Request",))
+            if hasattr(match.func, "by_token"):
+                door.close(response, request.META.get(OPENED))
             # A page that says the database is gone must not ask the database.
             if VISIBLE in request.META and response.status_code < 500:
                 response["X-Synced"] = pulse_of(request).clocks
@@ -290,7 +271,7 @@ class Clocks:
         except Resolver404:
             return None
         if hasattr(match.func, "by_token"):
-            if (opened := opened_for(request, match.func, match.kwargs)) is None:
+            if (opened := door.opened_for(request, match.func, match.kwargs, client_address(request))) is None:
                 return None
             response = unchanged(request, match.func, opened.visible)
             found: dict[str, Any] = {OPENED: opened, VISIBLE: opened.visible}
@@ -318,10 +299,9 @@ class LoginRequired(LoginRequiredMiddleware):
 
     def process_view(self, request: HttpRequest, view: View, _args: Any, kwargs: Any) -> HttpResponseBase | None:
         if hasattr(view, "by_token"):
-            if request.method not in {"GET", "HEAD"}:
-                return HttpResponseNotAllowed(["GET", "HEAD"])
-            if (opened := opened_for(request, view, kwargs)) is None:
-                raise NoShare
+            opened = door.let_in(request, view, kwargs, client_address(request))
+            if isinstance(opened, HttpResponseBase):
+                return opened
             request.META[OPENED], request.META[VISIBLE] = opened, opened.visible
             return unchanged(request, view, opened.visible)
         if not getattr(view, "login_required", True):

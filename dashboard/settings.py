@@ -117,6 +117,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 TRUSTED_PROXIES = env.networks("DASHBOARD_TRUSTED_PROXIES")
+FRAME_ANCESTORS = env.origins("DASHBOARD_FRAME_ANCESTORS")
 
 # Sign-on through a provider that people already have, and a second factor for who signs in with a password. Both are
 # django-allauth's, which comes with the extra: `uv sync --extra sso`.
@@ -362,6 +363,8 @@ BUILD = env.text("DASHBOARD_BUILD") or build_id()
 PULSE_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0
 SHARE_SECONDS = 1.0
+# How often it is written when links were last used.
+SEEN_SECONDS = 60.0
 
 # From when on a batch needs attention: minutes in a state, per cent, days.
 STALLED_VALIDATING = env.number("DASHBOARD_STALLED_VALIDATING", 15, 1, 10080, "minutes")

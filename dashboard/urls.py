@@ -23,6 +23,8 @@ from dashboard.views import (
     overview,
     people,
     saved_views,
+    shared,
+    shares,
     sign_in,
     suggestions,
     you,
@@ -92,6 +94,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("you/look/", you.look, name="you-look"),
     path("you/password/", you.password, name="you-password"),
     path("you/sign-out/", you.sign_out, name="you-sign-out"),
+    # /shares/
+    path("shares/", shares.shares, name="shares"),
+    path("shares/add/", shares.add, name="share-add"),
+    path("shares/<int:pk>/", shares.edit, name="share"),
+    path("shares/<int:pk>/rotate/", shares.rotate, name="share-rotate"),
+    path("shares/<int:pk>/revoke/", shares.revoke, name="share-revoke"),
+    path("shares/<int:pk>/take-over/", shares.take_over, name="share-take-over"),
+    # Links: whoever has the token, and nobody signs in
+    path("s/<str:token>/", shared.shared, name="shared"),
+    path("s/<str:token>/password/", shared.shared_password, name="shared-password"),
+    path("wall/<str:token>/password/", shared.wall_password, name="wall-password"),
     # Machines
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

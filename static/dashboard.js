@@ -196,6 +196,8 @@
   document.addEventListener("htmx:after:request", (event) => {
     const { status, headers } = event.detail.ctx.response;
     if (isDead(status)) return miss();
+    // What a link showed is taken away with the link: the page that says so takes its place.
+    if ("shared" in document.body.dataset && (status === 404 || status === 429)) return location.reload();
     const isPoll = event.target === poller();
     hear(headers, status < 400);
     if (status < 500) back(isPoll); // a server that only breaks has not come back
@@ -321,6 +323,10 @@
       });
     }
   }, true);
+
+  // The answer to a form that may not be sent again has an address of its own.
+  const settled = $("[data-settled]");
+  if (settled) history.replaceState(null, "", settled.dataset.settled);
 
   const theme = $("#theme"); // kept with the person, by its own hx-post; in a cookie for pages that know nobody
   if (theme && !hasCookie("theme", theme.value)) cookie("theme", theme.value);

@@ -187,6 +187,7 @@
       }
     }
     for (const field of document.querySelectorAll(".menu input[name=back]")) field.value = location.search;
+    for (const link of document.querySelectorAll("a[data-filtered]")) link.search = location.search;
   }
   document.addEventListener("htmx:after:swap", mark);
 })();

@@ -10,6 +10,7 @@ from django.utils import translation
 
 from dashboard import middleware, sharing
 from dashboard.insight import pulse, suggestions
+from dashboard.sharing import guessing, seen
 from dashboard.views import concern_line, error_sums
 
 pytest_plugins = ["tests.cast", "tests.chromium"]
@@ -48,6 +49,8 @@ def nothing_remembered() -> Iterator[None]:
     translation.activate(settings.LANGUAGE_CODE)
     middleware._known.clear()
     sharing.forget()
+    guessing.forget()
+    seen.forget()
     pulse._latest = None
     error_sums._sums.clear()
     concern_line._needs.clear()

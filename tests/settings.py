@@ -24,6 +24,9 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Tests look at what was written a moment ago.
 PULSE_SECONDS = 0.0
 REMEMBER_SECONDS = 0.0
+SHARE_SECONDS = 0.0
+# A thread that writes after a minute would write into another test.
+SEEN_SECONDS = 0.0
 
 # Messages stay in this process, where tests read them off the queue.
 CELERY_BROKER_URL = "memory://"

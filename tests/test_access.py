@@ -27,6 +27,9 @@ from dashboard.urls import urlpatterns
 from tests.batches_made import batch_made, counts
 from tests.cast import ClientOf
 from tests.errors_made import RATE, errors_made, group_made
+from tests.shares_made import share_made
+
+type Rows = dict[str, int | str]  # the number of a row, or the token of a link
 
 # Who may come in, the least first. "nobody" is not signed in, "stranger" is and has no role.
 TOKEN = "a-token-of-256-bits-would-be-longer"
@@ -99,6 +102,15 @@ DOORS = {
     "you-look": Door("vic", "post", data={"theme": "dark"}),
     "you-password": Door("vic", "post"),
     "you-sign-out": Door("vic", "post"),
+    "shares": Door("ana"),
+    "share-add": Door("ana"),
+    "share": Door("ana", pk="share"),
+    "share-rotate": Door("ana", "post", "share"),
+    "share-revoke": Door("ana", "post", "share"),
+    "share-take-over": Door("mei", "post", "others"),
+    "shared": Door("nobody", pk="list"),
+    "shared-password": Door("nobody", pk="list"),
+    "wall-password": Door("nobody", pk="wall"),
     "login": Door("nobody"),
     "first-admin": Door("nobody"),
     "logout": Door("nobody", "post"),
@@ -110,7 +122,7 @@ ACTS = [name for name, door in DOORS.items() if door.least in {"ana", "mei"}]
 
 
 @pytest.fixture
-def rows(db: None) -> dict[str, int]:
+def rows(ana: User, mei: User) -> Rows:
     """A connection to nowhere, a finished batch of it, and a connection that was removed."""
     connection = Connection.objects.create(name="nowhere", base_url="http://127.0.0.1:9/v1", auth_style="none")
     batch = batch_made(connection, "completed", **counts(3, 2, 1))
@@ -123,6 +135,10 @@ def rows(db: None) -> dict[str, int]:
         "invitation": invitation.pk,
         "person": User.objects.create_user("otto").pk,
         "view": view.pk,
+        "share": share_made(ana)[0].pk,
+        "others": share_made(mei)[0].pk,
+        "list": share_made(mei)[1],
+        "wall": share_made(mei, "wall")[1],
         "connection": connection.pk,
         "batch": batch.pk,
         "removed": removed.pk,
@@ -130,7 +146,7 @@ def rows(db: None) -> dict[str, int]:
     }
 
 
-def address_of(name: str, rows: dict[str, int]) -> str:
+def address_of(name: str, rows: Rows) -> str:
     door = DOORS[name]
     return reverse(name, args=[*([rows[door.pk]] if door.pk else []), *door.more])
 
@@ -151,7 +167,7 @@ def test_every_address_is_in_the_table() -> None:
 @pytest.mark.parametrize("who", PEOPLE)
 @pytest.mark.parametrize("name", DOORS)
 def test_each_role_gets_exactly_as_far_as_it_may(
-    name: str, who: str, rows: dict[str, int], somebody: Callable[[str], Client]
+    name: str, who: str, rows: Rows, somebody: Callable[[str], Client]
 ) -> None:
     door = DOORS[name]
     address = address_of(name, rows)
@@ -167,7 +183,7 @@ def test_each_role_gets_exactly_as_far_as_it_may(
 
 
 @pytest.mark.parametrize("name", ACTS)
-def test_a_refusal_names_the_role_needed(name: str, rows: dict[str, int], somebody: Callable[[str], Client]) -> None:
+def test_a_refusal_names_the_role_needed(name: str, rows: Rows, somebody: Callable[[str], Client]) -> None:
     door = DOORS[name]
     address = address_of(name, rows)
     response = getattr(somebody("vic"), door.method)(address, headers={"HX-Request": "true"})
@@ -179,7 +195,7 @@ def test_a_refusal_names_the_role_needed(name: str, rows: dict[str, int], somebo
 
 @pytest.mark.parametrize("name", [name for name in ACTS if name != "batch-cancel"])
 def test_where_only_looking_is_allowed_admins_cannot_act_either(
-    name: str, rows: dict[str, int], somebody: Callable[[str], Client], settings: LazySettings
+    name: str, rows: Rows, somebody: Callable[[str], Client], settings: LazySettings
 ) -> None:
     settings.READ_ONLY = True
     address = address_of(name, rows)
@@ -193,7 +209,7 @@ def test_each_role_has_the_rights_of_the_one_before_it(vic: User, ana: User, mei
     assert [role_needed(right) for right in (SEE, CANCEL, CONNECT)] == ["viewer", "operator", "admin"]
 
 
-def test_querysets_show_nothing_to_who_may_see_nothing(rows: dict[str, int], vic: User, stranger: User) -> None:
+def test_querysets_show_nothing_to_who_may_see_nothing(rows: Rows, vic: User, stranger: User) -> None:
     for user, seen in ((vic, 1), (stranger, 0), (AnonymousUser(), 0)):
         assert Connection.objects.visible_to(user).count() == 2 * seen
         assert Batch.objects.visible_to(user).count() == seen

@@ -34,6 +34,7 @@ from dashboard.views.overview import CHARTS
 from tests.batches_made import batch_made, connection_made, counts, judged
 from tests.cast import ClientOf
 from tests.errors_made import RATE, errors_made, file_made, group_made
+from tests.shares_made import share_made
 from tests.test_access import DOORS
 
 pytestmark = pytest.mark.django_db
@@ -65,6 +66,8 @@ ASKED: dict[str, tuple[str, ...]] = {
     "error-group": ("", "?range=30d", "?connection={hidden}"),
     "connections": ("",),
     "you": ("",),
+    "shares": ("",),
+    "share-add": ("", "?connection={hidden}"),
     "columns": ("",),
     # Of a batch that they see: its like, its figures and its errors are of what they see as well.
     "batch": ("",),
@@ -83,6 +86,7 @@ OF_ONE_THING = {
     *("batch-request-body", "batch-request-input", "input-line-read", "batch-file-read", "batch-file-preview"),
     *("batch-file-download", "connection", "connection-test", "connection-pause", "connection-delete"),
     *("connection-restore", "saved-view", "saved-view-delete"),
+    *("share", "share-rotate", "share-revoke", "share-take-over"),
 }
 # Nothing of any connection stands there for who is no admin, and no admin is limited.
 SHOW_NOTHING = {
@@ -90,10 +94,12 @@ SHOW_NOTHING = {
     *("person-deactivate", "person-activate", "person-sign-out", "person-reset", "invitation", "audit", "audit-export"),
     *("you-look", "you-password", "you-sign-out", "login", "first-admin", "logout", "healthz", "readyz", "robots"),
 }
+# What a link shows goes by its maker, whoever opens it: tests/views/test_shared.py.
+BY_TOKEN = {"shared", "shared-password", "wall-password"}
 # Where somebody without limits finds what is hidden, so that looking for it can fail.
 SEEN_BY_OTHERS = {
     *("overview", "batches", "batches-export", "batch-suggestions", "saved-views", "attention", "errors"),
-    *("errors-export", "error-group", "connections", "you", "chart"),
+    *("errors-export", "error-group", "connections", "you", "chart", "shares", "share-add"),
 }
 
 
@@ -153,7 +159,8 @@ def hidden(mei: User) -> dict[str, int]:
         SavedView.objects.create(name="MARKER by name", owner=mei, shared=True, query="q=conn%3A%22MARKER+%2F+prod%22"),
     ]
     SavedView.objects.create(name="Everybody's", owner=mei, shared=True, query="status=failed")
-    return found | {"removed": removed.pk, "view": views[0].pk}
+    share, _token = share_made(mei, name="MARKER on the wall", query=f"connection={connection.pk}")
+    return found | {"removed": removed.pk, "view": views[0].pk, "share": share.pk, "others": share.pk}
 
 
 @pytest.fixture
@@ -216,8 +223,9 @@ def traces_in(text: str, hidden: dict[str, int]) -> list[str]:
 
 
 def test_every_address_is_asked() -> None:
-    assert ASKED.keys() | OF_ONE_THING | SHOW_NOTHING == DOORS.keys(), "say how the new address is asked"
-    assert len(ASKED) + len(OF_ONE_THING) + len(SHOW_NOTHING) == len(DOORS)
+    tables = (set(ASKED), OF_ONE_THING, SHOW_NOTHING, BY_TOKEN)
+    assert set.union(*tables) == DOORS.keys(), "say how the new address is asked"
+    assert sum(map(len, tables)) == len(DOORS)
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -3,7 +3,8 @@
 import hashlib
 import secrets
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
+from urllib.parse import parse_qsl
 
 from django.conf import settings
 from django.db import models
@@ -14,12 +15,23 @@ from django.utils.translation import gettext_lazy as _
 from dashboard.models.batch import Batch
 from dashboard.models.connection import Visible, visible_connections
 
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from dashboard.models.user import User
+
 
 class ShareQuerySet(models.QuerySet["Share"]):
     def working(self, now: datetime | None = None) -> Self:
         """Neither revoked nor expired. Whoever made it must also still be able to sign in: see `Share.visible`."""
         lasts = Q(expires_at=None) | Q(expires_at__gt=now or timezone.now())
         return self.filter(lasts, revoked_at=None, made_by__is_active=True)
+
+    def visible_to(self, user: "User | AnonymousUser") -> Self:
+        """One's own; everybody's for who may manage them."""
+        if user.has_perm("dashboard.change_share"):
+            return self.all()
+        return self.filter(made_by=user.pk) if user.pk and user.has_perm("dashboard.add_share") else self.none()
 
 
 class Share(models.Model):
@@ -41,6 +53,7 @@ class Share(models.Model):
     token_hash = models.CharField(max_length=64, unique=True)
     token_made_at = models.DateTimeField(default=timezone.now)
     password = models.CharField(max_length=128, default="", blank=True)  # hashed as people's are; empty: none
+    frames = models.BooleanField(default=False)  # of a wall: may stand in pages of DASHBOARD_FRAME_ANCESTORS
     expires_at = models.DateTimeField(null=True, blank=True)
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="shares")
     who = models.CharField(max_length=150)
@@ -61,6 +74,24 @@ class Share(models.Model):
     def visible(self) -> Visible:
         """The connections of which it may show anything."""
         return visible_connections(self.made_by) if self.made_by and self.made_by.is_active else frozenset()
+
+    @property
+    def shows(self) -> Visible:
+        """Of these the ones that its scope can concern: what moves elsewhere is no news to who has the link."""
+        visible = self.visible
+        said = dict(parse_qsl(self.query)).get("connection", "")
+        if self.batch_id:
+            concerned = frozenset(Batch.objects.filter(pk=self.batch_id).values_list("connection", flat=True))
+        elif said.isdecimal() and len(said) < 19:
+            concerned = frozenset({int(said)})
+        else:
+            return visible
+        return concerned if visible is None else concerned & visible
+
+    @property
+    def audited_as(self) -> str:
+        """How the target of what is audited of it begins, whatever it is called by then."""
+        return f"link {self.pk}: "
 
     def new_token(self) -> str:
         """A token of 256 bits, to be shown this once; the one before it stops working when this row is saved."""

@@ -223,14 +223,6 @@ def chip(slug: str, label: str, state: str, batches: int, link: str, current: st
 def row_of_list(row: Any) -> SafeString:
     """One `<tr>` from a views.batch_row.Row. Drawn by hand: fifty small templates took longer than all the rest."""
     batch = row.batch
-    note = name = ""
-    if row.note:
-        shape = "<span></span>"
-        if row.note_state:
-            shape = icon(f"st-{row.note_state}")
-        state = f' data-state="{row.note_state}"' if row.note_state else ""
-        words = escape(row.note)
-        note = f'<span class="note"{state} title="{words}">{shape}<span>{words}</span></span>'
     remote_id = escape(batch.remote_id)
     if batch.name:
         name = escape(visible(batch.name))
@@ -246,14 +238,50 @@ def row_of_list(row: Any) -> SafeString:
         f'<tr id="row-{batch.pk}" role="row"{' class="is-stale"' if row.stale else ""}>\n'
         f'<td class="c-check" role="cell"><input type="checkbox" name="batch" value="{batch.pk}" form="selection" '
         f'data-id="{remote_id}" aria-label="{select}" autocomplete="off"></td>\n'
-        f'<td class="c-status" role="cell">{status(batch)}{note}</td>\n'
+        f'<td class="c-status" role="cell">{status(batch)}{noted(row)}</td>\n'
         f'<td class="c-name" role="cell"><span class="nm">{name}</span>'
         f'<span class="l2{" err" if row.is_error else ""}" title="{second}"><bdi>{second}</bdi></span></td>\n'
-        f"{row.chosen}"
+        f"{row.chosen}{counted(row)}"
+        f'<td class="c-fin num" role="cell">{finish(batch)}</td>\n</tr>\n'
+    )
+
+
+def counted(row: Any) -> str:
+    """How far it is: the bar, the numbers."""
+    batch = row.batch
+    return (
         f'<td class="c-bar" role="cell">{bar(batch, stale=row.stale) if row.has_bar else ""}</td>\n'
         f'<td class="c-req num" role="cell">{done(batch, row.has_bar)}</td>\n'
         f'<td class="c-fail num" role="cell" data-word="{escape(_("failed"))}">{failures(batch)}</td>\n'
-        f'<td class="c-fin num" role="cell">{finish(batch)}</td>\n</tr>\n'
+    )
+
+
+def noted(row: Any) -> str:
+    """What there is to know besides the status."""
+    if not row.note:
+        return ""
+    shape = icon(f"st-{row.note_state}") if row.note_state else "<span></span>"
+    state = f' data-state="{row.note_state}"' if row.note_state else ""
+    words = escape(row.note)
+    return f'<span class="note"{state} title="{words}">{shape}<span>{words}</span></span>'
+
+
+@register.simple_tag
+def row_of_shared(row: Any) -> SafeString:
+    """One `<tr>` of a list that a link shows: it leads nowhere, and nothing is done with it."""
+    batch, second = row.row.batch, escape(visible(row.row.second))
+    name, remote_id = escape(visible(batch.name)), escape(visible(batch.remote_id))
+    named = f'<span class="id" title="{remote_id}">{escape(short_id(batch.remote_id))}</span>' if batch.name else ""
+    css = "mid" if batch.name else "mid mono"
+    likely = f'<span class="soft">{escape(row.finish)}</span>' if row.finish else ""
+    return SafeString(  # safe: what a vendor wrote is escaped above
+        f'<tr id="row-{batch.pk}" role="row"{' class="is-stale"' if row.row.stale else ""}>\n'
+        f'<td class="c-status" role="cell">{status(batch)}{noted(row.row)}</td>\n'
+        f'<td class="c-name" role="cell"><span class="nm"><b class="{css}" title="{name or remote_id}">'
+        f"{mid(batch.name or batch.remote_id)}</b>{named}</span>"
+        f'<span class="l2{" err" if row.row.is_error else ""}" title="{second}"><bdi>{second}</bdi></span></td>\n'
+        f"{counted(row.row)}"
+        f'<td class="c-fin num" role="cell">{likely}{finish(batch)}</td>\n</tr>\n'
     )
 
 

@@ -153,7 +153,7 @@ def ask(request: HttpRequest, found: Batch) -> dict[str, str]:
 
 
 def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
-    taken, now = pulse_of(request), timezone.now()
+    taken = pulse_of(request)
     history = list(Act.objects.filter(batch=found).order_by("-began_at")[:FEW])
     transitions = list(found.transitions.order_by("-pk")[:SEEN])
     stale = is_stale(request, found)
@@ -165,26 +165,12 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
     return (
         failing
         | progress_context(found, stale=stale)
+        | so_far(found, stale=stale, seen={one.new_status for one in transitions})
         | {
-            "batch": found,
             "page": "batch",
             "can_read": may_read_bodies(request),
             "concerns": lines_of(found.concerns.filter(closed_at=None)),
             "as_of": clock_words(found.connection.synced_at) if stale and found.connection.synced_at else "",
-            "sentences": sentences(found),
-            "stale": stale,
-            "is_drained": stale or bool(unseen_since(found)),
-            "synced_at": found.connection.synced_at or found.asked_at,
-            "steps": timeline(found, now, {one.new_status for one in transitions}),
-            "absent": ", ".join(absent(found)),
-            "scale": scale_of(found, now),
-            "left": left(found),
-            "window": between(found.created_at, found.expires_at),
-            "took": between(found.created_at, found.finished_at),
-            "remains": between(now, found.expires_at) if is_running(found) else None,
-            "bar_label": bar_label(found),
-            "has_bar": has_bar(found),
-            "uncounted": uncounted(found),
             "file_ids": [
                 (word, name)
                 for word, name in (
@@ -210,13 +196,35 @@ def shown(request: HttpRequest, found: Batch) -> dict[str, Any]:
             "events": events(found, FEW, transitions, history),
             "waiting": waiting(found, history),
             "why_not": why_not(found, history),
-            "is_running": is_running(found),
             "is_watched": watched,
             "is_live": is_live,
             "poll_seconds": OPEN_SECONDS if is_live else ENDED_SECONDS,
             "poll_url": "?" + urlencode({"seen": seen_token(taken.token, failing["reading"]), "drained": drained}),
         }
     )
+
+
+def so_far(found: Batch, *, stale: bool, seen: set[str]) -> dict[str, Any]:
+    """What became of it, the big bar and the timeline: what a link to a batch shows as well."""
+    now = timezone.now()
+    return {
+        "batch": found,
+        "sentences": sentences(found),
+        "stale": stale,
+        "is_drained": stale or bool(unseen_since(found)),
+        "is_running": is_running(found),
+        "synced_at": found.connection.synced_at or found.asked_at,
+        "steps": timeline(found, now, seen),
+        "absent": ", ".join(absent(found)),
+        "scale": scale_of(found, now),
+        "left": left(found),
+        "window": between(found.created_at, found.expires_at),
+        "took": between(found.created_at, found.finished_at),
+        "remains": between(now, found.expires_at) if is_running(found) else None,
+        "bar_label": bar_label(found),
+        "has_bar": has_bar(found),
+        "uncounted": uncounted(found),
+    }
 
 
 def is_stale(request: HttpRequest, found: Batch) -> bool:

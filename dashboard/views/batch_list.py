@@ -17,6 +17,7 @@ from dashboard.insight.pulse import Pulse
 from dashboard.insight.query import FAILED, Query, query_of
 from dashboard.insight.search import LOOKED, Match, find
 from dashboard.insight.search_conditions import condition_of
+from dashboard.middleware import viewer_of
 from dashboard.models import Batch
 from dashboard.models.batch import BatchQuerySet, Outcome
 from dashboard.models.connection import visible_connections
@@ -236,8 +237,8 @@ class Page:
 
 
 def shown_to(request: HttpRequest, taken: Pulse) -> BatchQuerySet:
-    """What this person may see, without what is being deleted: that may take minutes, and is gone all the same."""
-    visible = Batch.objects.visible_to(request.user)
+    """What this person or link may see, without what is being deleted: that takes minutes, and is gone all the same."""
+    visible = Batch.objects.visible_to(viewer_of(request))
     return visible.exclude(connection__in=taken.dropped) if taken.dropped else visible
 
 
@@ -254,7 +255,7 @@ def page_of(
     size = size or PAGE
     if not asked.query:
         return walked(rows, asked, size)
-    within = asked.within(request.user, taken)
+    within = asked.within(viewer_of(request), taken)
     if asked.order.column == "place":
         return searched(rows, asked, size, within)
     some = find(asked.query, within, asked.outcomes, limit=SORTED + 1)

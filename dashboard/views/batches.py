@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 
 from dashboard.insight.pulse import Pulse, revisions_in
 from dashboard.insight.search import LOOKED, find, tally
-from dashboard.middleware import polled, pulse_of
+from dashboard.middleware import polled, pulse_of, viewer_of
 from dashboard.models.connection import Connection
 from dashboard.templatetags.columns import COLUMNS, chosen_of, fields_of
 from dashboard.views.batch_list import CHIPS, OUTCOMES, PAGE, SORTS, Asked, Cursor, Page, page_of, shown_to
@@ -105,7 +105,7 @@ def counts_of(request: HttpRequest, taken: Pulse, asked: Asked) -> tuple[dict[st
     """How many batches each chip stands for, and whether these are all. The sort leaves some out, the chips do not."""
     if not asked.query:
         return {slug: taken.count(outcomes, asked.connection) for slug, outcomes in OUTCOMES.items()}, True
-    met, is_all = tally(asked.query, asked.within(request.user, taken), most=CAP)
+    met, is_all = tally(asked.query, asked.within(viewer_of(request), taken), most=CAP)
     return {slug: in_all(met, outcomes) for slug, outcomes in OUTCOMES.items()}, is_all
 
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from kombu.transport import virtual
 
 from dashboard.celery import app
-from dashboard.middleware import WHO, NoRole, suit
+from dashboard.middleware import WHO, NoRole, NoShare, suit
 from dashboard.models import Part
 
 BROKER_SECONDS = 2.0
@@ -167,7 +167,16 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     )
 
 
+def dark(request: HttpRequest, wait: int) -> HttpResponse:
+    """What a link shows that opens nothing, for whatever reason; 429 where its network guesses too often."""
+    page = render_to_string("shared/dark.html", {"theme": theme_of(request)})
+    headers = {"Retry-After": str(wait)} if wait else {}
+    return HttpResponse(page, status=429 if wait else 404, headers=headers)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, NoShare):
+        return dark(request, exception.wait)
     if WHO not in request.META:
         # There was no view, so nobody has asked yet whose language this is.
         with suppress(DatabaseError):

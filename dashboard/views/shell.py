@@ -13,11 +13,11 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from dashboard.access import AUDIT, CANCEL, CONNECT, PEOPLE, ROLE_NAMES, SHARE, role_of
+from dashboard.access import AUDIT, CANCEL, CONNECT, LINK, PEOPLE, ROLE_NAMES, SHARE, role_of
 from dashboard.insight.causes import cause_of
 from dashboard.insight.pulse import Beat, Pulse, is_silent
 from dashboard.insight.ticks import ticks
-from dashboard.middleware import pulse_of
+from dashboard.middleware import OPENED, pulse_of
 from dashboard.models import Connection, Part, SavedView
 from dashboard.models.saved_view import kept_of
 from dashboard.templatetags.batches import number
@@ -87,7 +87,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "poll_seconds": POLL_SECONDS,
         "cadence": CADENCES,
     }
-    user = getattr(request, "user", None)
+    # Whoever has a link sees the same, signed in or not.
+    user = None if OPENED in request.META else getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return context
     taken = pulse_of(request)
@@ -106,6 +107,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "can_audit": user.has_perm(AUDIT),
         # None, and a cadence that is offered no more: as each page is made for.
         "chosen_cadence": user.cadence if user.cadence in (0, *CADENCES) else POLL_SECONDS,
+        "can_link": user.has_perm(LINK),
         "can_share": user.has_perm(SHARE) and not settings.READ_ONLY,
         "saved_views": tabs,
         "nav_counts": {

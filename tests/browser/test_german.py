@@ -13,6 +13,7 @@ from tests.batches_made import everything_made
 from tests.browser.conftest import Opened
 from tests.browser.test_rules import PAGES, team_made
 from tests.errors_made import LENGTH, RATE, errors_made
+from tests.shares_made import share_made
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -50,13 +51,18 @@ def paths(mei: User) -> list[str]:
     pages = ("people", "invite", "person", "person-deactivate", "audit")
     team = [address.format(**numbers) for name in pages for address in PAGES[name]]
     tabs = [f"/batches/{partial}/{tab}/" for tab in ("requests", "files", "activity")]
-    return [*lists, *batches, *tabs, "/connections/", "/connections/add/", "/you/", *team]
+    share, token = share_made(mei, password="x")
+    links = ["/shares/", "/shares/add/", f"/shares/{share.pk}/", f"/s/{share_made(mei, batch=made['partial'])[1]}/"]
+    links += [f"/s/{share_made(mei)[1]}/", f"/s/{token}/"]
+    return [*lists, *batches, *tabs, "/connections/", "/connections/add/", *links, "/you/", *team]
 
 
 @pytest.mark.parametrize("width", [1440, 390])
 def test_no_german_word_widens_a_page_or_is_cut(opened: Opened, mei: User, paths: list[str], width: int) -> None:
     User.objects.filter(pk=mei.pk).update(language="de", time_zone="Europe/Berlin")
     page = opened(mei, "/you/", width=width)
+    # What a link shows is in the language of the browser, which this cookie stands for.
+    page.context.add_cookies([{"name": "django_language", "value": "de", "url": page.url.removesuffix("you/")}])
     for path in paths:
         page.goto(path)
         expect(page.locator("html")).to_have_attribute("lang", "de")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth.hashers import make_password
 from django.test import override_settings
 from django.urls import URLPattern
 from django.utils import timezone
@@ -22,11 +23,13 @@ from tests.batches_made import batch_made, connection_made, counts, judged, need
 from tests.browser.conftest import Opened
 from tests.cast import person
 from tests.errors_made import everything_read
+from tests.shares_made import share_made
 from tests.sync.conftest import Vendor, vendor_of
 
 __all__ = ["vendor_of"]
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
+type Rows = dict[str, int | str]  # numbers of rows, and tokens of links
 type Theme = Literal["light", "dark"]
 WIDTHS = (1440, 1024, 720, 390, 195)  # 720 and 195 are what 200 % leaves of the first and the fourth
 COLOURS = ["color-contrast", "link-in-text-block"]  # the themes differ in nothing else
@@ -102,6 +105,15 @@ PAGES: dict[str, tuple[str, ...]] = {
     "person": ("/people/{person}/", "/people/{you}/", "/people/{off}/"),
     "person-deactivate": ("/people/{person}/deactivate/",),
     "audit": ("/audit/", "/audit/?who=nobody-at-all&from=someday", "/audit/?what=person"),
+    "shares": ("/shares/",),
+    "share-add": ("/shares/add/", "/shares/add/?kind=batch&batch={partial}", "/shares/add/?q=failed:%3E0"),
+    "share": ("/shares/{share}/", "/shares/{others}/"),
+    "shared": (
+        "/s/{list}/",
+        "/s/{nothing}/",
+        *(f"/s/{{of_{key}}}/" for key in ("running", "stale", "partial", "invalid", "gone", "reading", "uncounted")),
+    ),
+    "shared-password": ("/s/{locked}/password/",),
     "you": ("/you/",),
 }
 # Looked at below, because nobody is signed in there, or because a vendor has to answer first.
@@ -113,11 +125,13 @@ ELSEWHERE = {
     "batch-request-body",
     "batch-request-input",
     "input-line-read",
+    "wall-password",  # the same as that of a list
 }
 # Files, pieces of pages, answers to machines, and acts that lead back to a page.
 NO_PAGES = {
     *("chart", "batches-export", "batch-raw", "batch-errors-export", "batch-requests-export", "errors-export"),
     *("batch-suggestions", "columns", "saved-view-add", "saved-view-delete", "batch-file-read", "batch-file-download"),
+    *("share-rotate", "share-revoke", "share-take-over"),
     *("connection-test", "connection-pause", "connection-restore", "logout", "healthz", "readyz", "robots"),
     *("invitation-renew", "invitation-revoke", "person-activate", "person-sign-out", "person-reset", "audit-export"),
     *("you-look", "you-password", "you-sign-out"),
@@ -128,7 +142,24 @@ GROUPS = {
     "tabs": ("batch-activity", "batch-cancel", "batch-requests", "batch-request", "input-line", "batch-files"),
     "team": ("people", "invite", "person", "person-deactivate", "audit", "you"),
     "rest": ("errors", "error-group", "connections", "connection-add", "connection", "connection-delete"),
+    "links": ("shares", "share-add", "share", "shared", "shared-password"),
 }
+
+
+def links_made(mei: User, ana: User, made: dict[str, Batch]) -> Rows:
+    """Links in every state, to be changed by their number and opened by their token."""
+    now = timezone.now()
+    share_made(ana, "wall", last_seen_at=now, last_address="2001:db8:12::77", views=1204, expires_at=now)
+    share_made(ana, revoked_at=now, revoked_by="mei")
+    long = "without-any-place-to-break" * 3
+    tokens: Rows = {f"of_{key}": share_made(mei, batch=batch, name=long)[1] for key, batch in made.items()}
+    return tokens | {
+        "share": share_made(mei, password=make_password("a long one"))[0].pk,
+        "others": share_made(ana, "wall", query="q=" + "x" * 300)[0].pk,
+        "list": share_made(mei, query="q=failed%3A%3E0")[1],
+        "nothing": share_made(mei, query="q=nothing-here")[1],
+        "locked": share_made(mei, password=make_password("a long one"))[1],
+    }
 
 
 def faults(page: Page, where: str, within: str = "html") -> list[str]:
@@ -184,19 +215,20 @@ def team_made(you: User) -> dict[str, int]:
 
 
 @pytest.fixture
-def numbers(mei: User) -> dict[str, int]:
+def numbers(mei: User, ana: User) -> Rows:
     made, now = everything_read(), timezone.now()
     judged()
     connection = Connection.objects.order_by("pk")[0]
     Refusal.objects.create(connection=connection, reason="no_id", excerpt="{}", first_seen_at=now, last_seen_at=now)
     view = SavedView.objects.create(name="Failing this week", owner=mei, shared=True, query="q=failed%3A%3E0")
     group = ErrorGroup.objects.order_by("pk")[0]
-    others = {"view": view.pk, "group": group.pk, "connection": connection.pk} | team_made(mei)
-    return {key: batch.pk for key, batch in made.items()} | others
+    others: Rows = {"view": view.pk, "group": group.pk, "connection": connection.pk}
+    numbers: Rows = {key: batch.pk for key, batch in made.items()}
+    return numbers | others | links_made(mei, ana, made) | team_made(mei)
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_page_keeps_the_rules_when_full(opened: Opened, mei: User, numbers: dict[str, int], group: str) -> None:
+def test_every_page_keeps_the_rules_when_full(opened: Opened, mei: User, numbers: Rows, group: str) -> None:
     page, found = opened(mei, "/batches/"), []
     for name in GROUPS[group]:
         for address in PAGES[name]:
@@ -210,7 +242,15 @@ def test_every_page_keeps_the_rules_when_full(opened: Opened, mei: User, numbers
 
 def test_every_page_keeps_the_rules_when_there_is_nothing(opened: Opened, mei: User, vic: User) -> None:
     paths = ("/", "/batches/", "/batches/views/", "/attention/", "/errors/", "/connections/", "/you/")
-    found = []
+    page, found = opened(mei, "/shares/"), []
+    found += faults(page, "/shares/ without a link")
+    page.goto("/shares/add/?kind=wall")
+    page.get_by_label("Name").fill("without-any-place-to-break")
+    page.get_by_role("button", name="Make link").click()
+    expect(page.locator("#link")).to_be_visible()
+    found += faults(page, "a link that was just made")
+    visit(page, "/s/nobody-made-this/", 404)
+    found += faults(page, "a link that shows nothing")
     for user in (mei, vic):
         page = opened(user, "/")
         for path in (*paths, *(("/people/", "/people/invite/", "/audit/") if user == mei else ())):
@@ -232,7 +272,7 @@ def test_every_page_keeps_the_rules_when_there_is_nothing(opened: Opened, mei: U
     assert not found, "\n".join(found)
 
 
-def test_the_rules_hold_with_everything_open(opened: Opened, mei: User, numbers: dict[str, int]) -> None:
+def test_the_rules_hold_with_everything_open(opened: Opened, mei: User, numbers: Rows) -> None:
     User.objects.filter(pk=mei.pk).update(columns=list(COLUMNS))
     page = opened(mei, "/batches/")
     page.locator("tbody .c-check input").nth(3).check()

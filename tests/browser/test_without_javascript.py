@@ -9,7 +9,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from dashboard.models import Act, Batch, Connection, SavedView, User
 from tests.batches_made import crowd_made, everything_made, judged
-from tests.browser.test_rules import PAGES
+from tests.browser.test_rules import PAGES, Rows, links_made
 from tests.cast import PASSWORD, person
 from tests.errors_made import everything_read
 from tests.sync.conftest import Vendor, vendor_of
@@ -158,7 +158,9 @@ def test_every_page_reads_and_nothing_on_it_waits_for_a_script(plain: Page, mei:
     made = everything_read()
     judged()
     sign_in(plain, "/", "mei")
-    numbers = {key: batch.pk for key, batch in made.items()} | {"view": 0, "connection": made["running"].connection_id}
+    numbers: Rows = {key: batch.pk for key, batch in made.items()}
+    numbers["view"], numbers["connection"] = 0, made["running"].connection_id
+    numbers |= links_made(mei, person("ana", "operator"), made)
     numbers["person"] = person("lena", "operator").pk
     for name, addresses in PAGES.items():
         if name in {"saved-view", "error-group"}:

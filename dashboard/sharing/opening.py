@@ -1,4 +1,4 @@
-"""Who comes by a link instead of signing in: which share a token opens, remembered for a moment.
+"""Which share a token opens, remembered for a moment.
 
 A wrong, an expired and a revoked token are the same here: no share.
 """
@@ -47,9 +47,9 @@ def opened_by(token: str) -> Opened | None:
 
 def _read(token_hash: str) -> Opened | None:
     share = Share.objects.working().select_related("made_by").filter(token_hash=token_hash).first()
-    if share is None or share.visible == frozenset():
+    if share is None or (visible := share.shows) == frozenset():
         return None
-    return Opened(share, share.visible)
+    return Opened(share, visible)
 
 
 def forget() -> None:
