@@ -22,6 +22,7 @@ from dashboard.views import (
     saved_views,
     sign_in,
     suggestions,
+    wall,
     you,
 )
 
@@ -67,6 +68,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("connections/<int:pk>/pause/", connections.pause, name="connection-pause"),
     path("connections/<int:pk>/delete/", connections.delete, name="connection-delete"),
     path("connections/<int:pk>/restore/", connections.restore, name="connection-restore"),
+    # Screens that nobody touches
+    path("wall/", wall.wall, name="wall"),
+    path("wall/<str:token>/", wall.wall_by_link, name="wall-by-link"),
     # People
     path("sign-in/", sign_in.SignIn.as_view(), name="login"),
     path("sign-in/first/", sign_in.first, name="first-admin"),

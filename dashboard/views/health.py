@@ -18,8 +18,9 @@ from django.views.decorators.http import require_safe
 from kombu.transport import virtual
 
 from dashboard.celery import app
-from dashboard.middleware import WHO, NoRole, suit
+from dashboard.middleware import WHO, NoRole, NoShare, suit
 from dashboard.models import Part
+from dashboard.views.wall import dark
 
 BROKER_SECONDS = 2.0
 BROKER_REMEMBERED = 5.0
@@ -168,6 +169,8 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, NoShare) and request.resolver_match and request.resolver_match.url_name == "wall-by-link":
+        return dark(request)
     if WHO not in request.META:
         # There was no view, so nobody has asked yet whose language this is.
         with suppress(DatabaseError):
