@@ -40,6 +40,9 @@ COLUMNS = (
 )
 
 
+type Key = tuple[int, int]  # a connection and a batch of it; batch 0 is the connection itself
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Whose batches a board shows: of these connections, and of those the ones that a query and a chip leave."""
@@ -191,38 +194,37 @@ def board_of(taken: Pulse, scope: Scope, now: datetime) -> Board:
 # --- What needs attention ---------------------------------------------------------------------------------------------
 
 
-def concerns_of(scope: Scope, opened: set[int]) -> dict[tuple[int, int], tuple[float, int]]:
-    """The worst of each batch, and of each connection under batch 0: (connection, batch) to rank and concern."""
+def concerns_of(scope: Scope, opened: set[int]) -> dict[Key, tuple[str, int]]:
+    """The worst of each batch and of each connection: its reason and which concern it is."""
     rows = Concern.objects.open().filter(connection__in=scope.connections).exclude(reason__in=NOTICES)
     if not scope.is_whole:
         # A connection that fails concerns every scope that it has a part in.
         rows = rows.filter(Q(batch=None) | Q(batch__in=opened) | Q(batch__in=scope.rows().filter(is_open=False)))
-    worst: dict[tuple[int, int], tuple[float, int]] = {}
+    worst: dict[Key, tuple[str, int]] = {}
     found = rows.order_by("-opened_at", "-pk").values_list("pk", "connection_id", "batch_id", "reason")
     for pk, connection, batch, reason in found[:MOST_CONCERNS]:
         key = (connection, batch or 0)
-        rank = RANKS[reason]
-        if key not in worst or rank < worst[key][0]:
-            worst[key] = (rank, pk)
+        if key not in worst or RANKS[reason] < RANKS[worst[key][0]]:
+            worst[key] = (reason, pk)
     return worst
 
 
 def sorted_out(
     opened: Sequence[Batch],
-    worst: Mapping[tuple[int, int], tuple[float, int]],
+    worst: Mapping[Key, tuple[str, int]],
     progress: Mapping[int, Progress | None],
     as_of: Mapping[int, datetime],
     now: datetime,
 ) -> tuple[list[Line], list[Need], int]:
     """All lines with what needs attention first, the needs that may be shown, and how many there are in all."""
-    ranks: dict[tuple[int, int], float] = {key: rank for key, (rank, _pk) in worst.items()}
+    reasons = {key: reason for key, (reason, _pk) in worst.items()}
     for batch in opened:
         known, key = progress.get(batch.pk), (batch.connection_id, batch.pk)
-        if known and known.is_at_risk and not known.is_frozen and key not in ranks:
-            ranks[key] = RANKS[AT_RISK]
+        if known and known.is_at_risk and not known.is_frozen and key not in reasons:
+            reasons[key] = AT_RISK
     # Of a kind the one that is due first; what has ended, and connections, as they were noticed.
     place = {(batch.connection_id, batch.pk): i for i, batch in enumerate(opened)}
-    order = sorted(ranks, key=lambda key: (ranks[key], place.get(key, -1)))
+    order = sorted(reasons, key=lambda key: (RANKS[reasons[key]], place.get(key, -1)))
     kept = [worst[key][1] for key in order[:ROWS] if key in worst]
     columns = (f"batch__{column}" for column in COLUMNS if column != "connection")
     concerns = {
@@ -240,23 +242,20 @@ def sorted_out(
         elif key in by_key and key not in worst:
             needs.append(Need(AT_RISK, key[0], by_key[key], {}, now))
     by_batch = {need.batch.pk: need for need in needs if need.batch}
-    needing = {key[1] for key in order}
+    # Of those beyond what a board can hold no more than the reason is drawn.
+    needing = {key[1]: Need(reasons[key], key[0], by_key[key], {}, now) for key in order if key in by_key}
     first = [by_key[key] for key in order if key in by_key]
     rest = [batch for batch in opened if batch.pk not in needing]
     lines = [
         Line(
             batch,
             progress.get(batch.pk),
-            by_batch.get(batch.pk) or (UNSAID if batch.pk in needing else None),
+            by_batch.get(batch.pk) or needing.get(batch.pk),
             as_of.get(batch.connection_id),
         )
         for batch in first + rest
     ]
     return lines, needs, len(order)
-
-
-# Of one that is beyond what a board can hold: it needs attention, and is only counted.
-UNSAID = Need("", 0, None, {}, datetime.min)  # noqa: DTZ901 (never shown)
 
 
 def since_of(concern: Concern) -> datetime:
