@@ -139,7 +139,9 @@ def test_each_role_gets_exactly_as_far_as_it_may(
 
 
 @pytest.mark.parametrize("name", ACTS)
-def test_a_refusal_names_the_role_needed(name: str, rows: dict[str, int | str], somebody: Callable[[str], Client]) -> None:
+def test_a_refusal_names_the_role_needed(
+    name: str, rows: dict[str, int | str], somebody: Callable[[str], Client]
+) -> None:
     door = DOORS[name]
     address = address_of(name, rows)
     response = getattr(somebody("vic"), door.method)(address, headers={"HX-Request": "true"})

@@ -100,7 +100,9 @@ def ended_made(made: list[Connection]) -> None:
     hour = quarter_of(int(now.timestamp()))
     ends = []
     for i in range(23):
-        ends.append(Finished(connection=made[i % 2], quarter=hour - i * 3600, outcome="succeeded", batches=1 + i * 5 % 4))
+        ends.append(
+            Finished(connection=made[i % 2], quarter=hour - i * 3600, outcome="succeeded", batches=1 + i * 5 % 4)
+        )
         if i % 5 == 1:
             ends.append(Finished(connection=made[i % 2], quarter=hour - i * 3600, outcome="partial", batches=1))
         if i % 7 == 2:
