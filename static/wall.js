@@ -100,14 +100,14 @@
   function plan() {
     clearTimeout(timer);
     const wait = isDark ? DARK : missed ? Math.min(SLOWEST, 1e3 * 2 ** (missed - 1)) : POLL;
-    timer = setTimeout(ask, wait * (missed ? 0.7 + 0.3 * Math.random() : 0.8 + 0.4 * Math.random()));
+    timer = setTimeout(() => ask(), wait * (missed ? 0.7 + 0.3 * Math.random() : 0.8 + 0.4 * Math.random()));
   }
 
-  /** At once: the network is back, somebody looks again, or the clock has jumped. */
-  function wake() {
+  /** At once: the network is back, somebody looks again, the clock has jumped, or it is the next board's turn. */
+  function wake(wanted = slide) {
     asking?.abort();
     asking = null;
-    ask();
+    ask(wanted);
   }
 
   async function ask(wanted = slide) {
@@ -192,11 +192,11 @@
     age();
     if (jumped) wake();
   }, 1e3);
-  addEventListener("online", wake);
+  addEventListener("online", () => wake());
   addEventListener("pageshow", (event) => { if (event.persisted) wake(); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden) { stayAwake(); wake(); } });
   if ("shift" in page) setInterval(shift, 60e3);
-  if (slides > 1 && rotate) setInterval(() => { if (!missed && !isDark) ask((slide + 1) % slides); }, rotate);
+  if (slides > 1 && rotate) setInterval(() => { if (!missed && !isDark) wake((slide + 1) % slides); }, rotate);
   stayAwake();
   age();
   plan();

@@ -16,7 +16,7 @@
     if (box.left < -1 || box.top < -1 || box.right > innerWidth + 1 || box.bottom > innerHeight + 1) say("outside");
     if (size < 2.2 * u - .01) say(`${(size / u).toFixed(2)} vh`);
     if (one.closest(".nm, .pc, .by") && size < 3 * u - .01) say(`row of ${(size / u).toFixed(2)} vh`);
-    if (one instanceof HTMLElement && style.display !== "inline" && !one.closest(".mid, .what, bdi") && one.scrollWidth > one.clientWidth + 1) say("cut");
+    if (one instanceof HTMLElement && style.display !== "inline" && !one.closest(".mid, .what, .scope, bdi") && one.scrollWidth > one.clientWidth + 1) say("cut");
     const [fore, back] = [light(rgb(one instanceof SVGElement ? style.fill : style.color)), light(behind(one))];
     const contrast = (Math.max(fore, back) + .05) / (Math.min(fore, back) + .05);
     if (contrast < least) say(`contrast ${contrast.toFixed(1)}`);
