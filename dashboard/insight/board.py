@@ -142,6 +142,12 @@ class Board:
         return [beat for beat in self.beats if beat.health in STALE]
 
     @property
+    def as_of(self) -> datetime:
+        """When all of it was so: now, unless nothing on it is."""
+        known = [beat.synced_at for beat in self.beats if beat.synced_at]
+        return min(known) if self.is_stale and known else self.now
+
+    @property
     def is_stale(self) -> bool:
         """Nothing on it is as of now."""
         watched = [beat for beat in self.beats if beat.health != Health.PAUSED]

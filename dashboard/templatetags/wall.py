@@ -147,7 +147,8 @@ def ended_words(batch: Batch) -> str:
 @register.simple_tag
 def said(board: Board, *, past: bool = False) -> SafeString:
     """The one sentence, whose numbers add up with the board; `past` is how it reads once nobody answers any more."""
-    at, calm = {"time": wall_clock(board.now)}, {"count": count(board.running)}
+    past = past or board.is_stale
+    at, calm = {"time": wall_clock(board.as_of)}, {"count": count(board.running)}
     if board.load == "clear":
         words = _("At %(time)s nothing was running") if past else _("All clear at %(time)s")
         if not past and board.stale:
@@ -216,7 +217,7 @@ def one_said(board: Board) -> str:
 
 @register.simple_tag
 def one_was(board: Board) -> str:
-    return _("1 was running at %(time)s") % {"time": wall_clock(board.now)}
+    return _("1 was running at %(time)s") % {"time": wall_clock(board.as_of)}
 
 
 @register.simple_tag
