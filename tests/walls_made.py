@@ -56,10 +56,10 @@ def readings_made(rows: list[Batch]) -> None:
     readings = []
     for batch in rows:
         done = (batch.requests_completed or 0) + (batch.requests_failed or 0)
-        if batch.status != "in_progress" or done < 20:
+        if batch.status != "in_progress" or done < 20 or batch.created_at is None:
             continue
         for step in range(1, 13):
-            at = batch.created_at + (now - batch.created_at) * step / 12  # type: ignore[operator]  # set above
+            at = batch.created_at + (now - batch.created_at) * step / 12
             readings.append(
                 Reading(
                     batch=batch, asked_at=at, status=batch.status, total=batch.requests_total,

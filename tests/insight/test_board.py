@@ -72,7 +72,7 @@ def test_what_ended_badly_and_a_failing_connection_need_attention_beside_what_ru
 def test_a_batch_that_is_likely_late_needs_attention_before_anybody_noted_it() -> None:
     prod = connection_made()
     now = timezone.now()
-    slow = batch_made(prod, created_at=now - timedelta(hours=20), **counts(1000, 200))
+    slow = batch_made(prod, "in_progress", created_at=now - timedelta(hours=20), **counts(1000, 200))
     for hours, done in ((16, 40), (12, 80), (8, 120), (4, 160), (0, 200)):
         at = now - timedelta(hours=hours)
         Reading.objects.create(batch=slow, asked_at=at, status="in_progress", total=1000, completed=done, failed=0)

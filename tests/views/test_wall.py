@@ -2,8 +2,10 @@
 
 import gzip
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -13,7 +15,6 @@ from pytest_django import DjangoAssertNumQueries
 
 from dashboard import sharing
 from dashboard.models import Concern, Connection, SavedView, Share, User
-from dashboard.views import wall
 from tests.batches_made import batch_made, connection_made, counts
 from tests.walls_made import link_made, wall_made
 
@@ -35,7 +36,7 @@ def seen_of(page: str) -> str:
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """No minute passes."""
-    monkeypatch.setattr(wall.time, "time", lambda: 1_795_000_000.0)
+    monkeypatch.setattr(time, "time", lambda: 1_795_000_000.0)
 
 
 @pytest.mark.parametrize("active", [0, 1, 20, 500])
@@ -76,10 +77,10 @@ def test_an_unchanged_board_is_a_204_and_a_changed_one_is_drawn_once_for_all(
 
 def test_time_alone_changes_a_board_once_a_minute(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     wall_made(1)
-    monkeypatch.setattr(wall.time, "time", lambda: 1_795_000_000.0)
+    monkeypatch.setattr(time, "time", lambda: 1_795_000_000.0)
     seen = seen_of(text(viewer, "/wall/"))
     assert viewer.get(f"/wall/?seen={seen}", headers=POLL).status_code == 204
-    monkeypatch.setattr(wall.time, "time", lambda: 1_795_000_061.0)
+    monkeypatch.setattr(time, "time", lambda: 1_795_000_061.0)
     assert viewer.get(f"/wall/?seen={seen}", headers=POLL).status_code == 200
 
 
@@ -90,8 +91,8 @@ def test_time_alone_changes_a_board_once_a_minute(viewer: Client, monkeypatch: p
 def two(db: None) -> tuple[Connection, Connection]:
     one, other = connection_made("OpenAI"), connection_made("Azure")
     for i in range(2):
-        batch_made(one, name=f"open-{i}", **counts(100, 40))
-        batch_made(other, name=f"azure-{i}", **counts(100, 40))
+        batch_made(one, "in_progress", name=f"open-{i}", **counts(100, 40))
+        batch_made(other, "in_progress", name=f"azure-{i}", **counts(100, 40))
     return one, other
 
 
@@ -215,9 +216,9 @@ PRIVATE = ("ann@example.com", "sk-MARKER0123456789abcdef", "org-MARKERabc123", "
 def test_nothing_private_stands_on_a_board_and_nobody_s_markup_is_run(client: Client, ana: User, active: int) -> None:
     prod = connection_made(f"Team of {PRIVATE[0]}")
     name = f"for {PRIVATE[0]} {PRIVATE[1]} {PRIVATE[2]} <script>"
-    more = {"errors": [{"code": PRIVATE[1], "message": PRIVATE[3]}], "metadata": {"prompt": PRIVATE[3]}}
+    more: dict[str, Any] = {"errors": [{"code": PRIVATE[1], "message": PRIVATE[3]}], "metadata": {"prompt": PRIVATE[3]}}
     for _i in range(active):
-        batch_made(prod, name=name, owner=PRIVATE[0], **more, **counts(100, 40, 3))
+        batch_made(prod, "in_progress", name=name, owner=PRIVATE[0], **more, **counts(100, 40, 3))
     bad = batch_made(prod, "failed", name=name, owner=PRIVATE[0], **more, **counts(100, 0))
     if active:
         first = {"words": f"{PRIVATE[0]}: {PRIVATE[3]}", "line": 3}
