@@ -25,8 +25,7 @@ from dashboard.models.flow import DAY, QUARTER, quarter_of
 Health = Connection.Health
 STALE = (Health.STALE, Health.LOST)
 ROWS = 20  # of a board of rows
-FIVE = 5
-EIGHT = 8  # that need attention, beside many
+FIVE, EIGHT = 5, 8  # beside one; that need attention, beside many
 MOST_ESTIMATED = 40  # of many: those that may not be done in time
 AT_RISK = "at_risk"  # not a concern that is kept: it follows from the estimate of this moment
 RANKS: dict[str, float] = {**SEVERITY, AT_RISK: SEVERITY[Reason.OVERDUE] + 0.5}
