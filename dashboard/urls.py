@@ -27,6 +27,7 @@ from dashboard.views import (
     shares,
     sign_in,
     suggestions,
+    wall,
     you,
 )
 
@@ -72,6 +73,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("connections/<int:pk>/pause/", connections.pause, name="connection-pause"),
     path("connections/<int:pk>/delete/", connections.delete, name="connection-delete"),
     path("connections/<int:pk>/restore/", connections.restore, name="connection-restore"),
+    # Screens that nobody touches
+    path("wall/", wall.wall, name="wall"),
+    path("wall/<str:token>/", wall.wall_by_link, name="wall-by-link"),
     # /people/
     path("people/", people.people, name="people"),
     path("people/invite/", invitations.invite, name="invite"),

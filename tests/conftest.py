@@ -9,9 +9,9 @@ from django.conf import settings
 from django.utils import translation
 
 from dashboard import middleware, sharing
-from dashboard.insight import pulse, suggestions
+from dashboard.insight import board, pulse, suggestions
 from dashboard.sharing import guessing, seen
-from dashboard.views import concern_line, error_sums
+from dashboard.views import concern_line, error_sums, wall
 
 pytest_plugins = ["tests.cast", "tests.chromium"]
 
@@ -55,3 +55,5 @@ def nothing_remembered() -> Iterator[None]:
     error_sums._sums.clear()
     concern_line._needs.clear()
     suggestions._latest.clear()
+    board.forget()
+    wall._drawn.clear()

@@ -98,6 +98,8 @@ DOORS = {
     "invitation": Door("nobody", more=(TOKEN,)),
     "audit": Door("mei"),
     "audit-export": Door("mei", more=("csv",)),
+    "wall": Door("vic"),
+    "wall-by-link": Door("nobody", pk="wall"),
     "you": Door("vic"),
     "you-look": Door("vic", "post", data={"theme": "dark"}),
     "you-password": Door("vic", "post"),

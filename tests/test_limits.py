@@ -67,6 +67,7 @@ ASKED: dict[str, tuple[str, ...]] = {
     "connections": ("",),
     "you": ("",),
     "shares": ("",),
+    "wall": ("", "?connection={hidden}", "?connection={hidden}&connection=1&rotate=30", f"?q={WORD}"),
     "share-add": ("", "?connection={hidden}"),
     "columns": ("",),
     # Of a batch that they see: its like, its figures and its errors are of what they see as well.
@@ -95,11 +96,11 @@ SHOW_NOTHING = {
     *("you-look", "you-password", "you-sign-out", "login", "first-admin", "logout", "healthz", "readyz", "robots"),
 }
 # What a link shows goes by its maker, whoever opens it: tests/views/test_shared.py.
-BY_TOKEN = {"shared", "shared-password", "wall-password"}
+BY_TOKEN = {"wall-by-link", "shared", "shared-password", "wall-password"}
 # Where somebody without limits finds what is hidden, so that looking for it can fail.
 SEEN_BY_OTHERS = {
     *("overview", "batches", "batches-export", "batch-suggestions", "saved-views", "attention", "errors"),
-    *("errors-export", "error-group", "connections", "you", "chart", "shares", "share-add"),
+    *("errors-export", "error-group", "connections", "you", "chart", "shares", "share-add", "wall"),
 }
 
 

@@ -163,7 +163,18 @@ def test_the_polled_pages_are_marked() -> None:
         if isinstance(pattern, URLPattern) and getattr(pattern.callback, "polled", None)
     }
     of_batch = {"batch", "batch-requests", "batch-files", "batch-activity"}
-    assert marked == of_batch | {"overview", "batches", "attention", "errors", "error-group", "connections", "shared"}
+    assert marked == of_batch | {
+        "overview",
+        "batches",
+        "attention",
+        "errors",
+        "error-group",
+        "connections",
+        "shared",
+    } | {
+        "wall",
+        "wall-by-link",
+    }
 
 
 @pytest.mark.usefixtures("remembering")

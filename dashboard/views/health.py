@@ -167,16 +167,24 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     )
 
 
-def dark(request: HttpRequest, wait: int) -> HttpResponse:
-    """What a link shows that opens nothing, for whatever reason; 429 where its network guesses too often."""
-    page = render_to_string("shared/dark.html", {"theme": theme_of(request)})
+def dark(request: HttpRequest, wait: int, *, wall: bool) -> HttpResponse:
+    """What a link shows that opens nothing, for whatever reason; 429 where its network guesses too often.
+
+    That of a wall is a sentence that a screen can keep, and that asks again by itself.
+    """
+    if wall:
+        theme = "light" if request.GET.get("theme") == "light" else "dark"
+        page = render_to_string("wall/dark.html", {"theme": theme, "build": settings.BUILD})
+    else:
+        page = render_to_string("shared/dark.html", {"theme": theme_of(request)})
     headers = {"Retry-After": str(wait)} if wait else {}
     return HttpResponse(page, status=429 if wait else 404, headers=headers)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, NoShare):
-        return dark(request, exception.wait)
+        match = request.resolver_match
+        return dark(request, exception.wait, wall=bool(match and match.url_name and match.url_name.startswith("wall")))
     if WHO not in request.META:
         # There was no view, so nobody has asked yet whose language this is.
         with suppress(DatabaseError):
