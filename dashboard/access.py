@@ -1,7 +1,9 @@
 """Who may see and do what: the one table of rights, as Django groups and permissions."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.db import connection as database
 from django.utils.translation import gettext_lazy as _
@@ -67,14 +69,32 @@ def role_of(user: "User | AnonymousUser") -> str:
     return held[-1] if held else ""
 
 
+def groups_in(claims: Mapping[str, Any], path: str) -> set[str]:
+    """The groups that a token or the provider's answer names: a list or one name, perhaps deeper, as Keycloak's
+    `realm_access.roles`."""
+    found: Any = claims
+    for name in [path] if path in claims else path.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    names = [found] if isinstance(found, str) else found if isinstance(found, list) else []
+    return {name for name in names if isinstance(name, str)}
+
+
+def role_for(groups: set[str], roles: Mapping[str, str]) -> str:
+    """The highest role that these groups are worth; empty for none. `*` is everybody."""
+    held = {role for group, role in roles.items() if group == "*" or group in groups}
+    return next((role for role in reversed(ROLES) if role in held), "")
+
+
 def somebody_is_admin() -> bool:
-    """Whether anybody who can sign in with a password may edit connections and people."""
+    """Whether anybody who can sign in may edit connections and people: with a password, or through the provider."""
     from django.contrib.auth import get_user_model
     from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
     from django.db.models import Q
 
     people = get_user_model()._default_manager.filter(Q(is_superuser=True) | Q(groups__name="admin"), is_active=True)
-    return people.exclude(password="").exclude(password__startswith=UNUSABLE_PASSWORD_PREFIX).exists()
+    if not settings.OIDC_URL:
+        people = people.exclude(password="").exclude(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+    return people.exists()
 
 
 def make_roles() -> None:

@@ -69,6 +69,14 @@ class Environment:
         except ValueError:
             raise mistake(name, given, "networks, such as 127.0.0.1/32,10.0.0.0/8") from None
 
+    def pairs(self, name: str, rights: tuple[str, ...]) -> dict[str, str]:
+        """What stands before each `=`, with what stands right of it, which is one of `rights`."""
+        pairs = [part.rpartition("=") for part in filter(None, map(str.strip, self.text(name).split(",")))]
+        found = {left.strip(): right.strip().lower() for left, _equals, right in pairs}
+        if not all(found) or not set(found.values()) <= set(rights):
+            raise mistake(name, self.text(name), f"pairs such as llm-team={rights[0]}, of {', '.join(rights)}")
+        return found
+
     def database(self, name: str, default: str) -> dict[str, Any]:
         given = self.text(name, default)
         wanted = "a database's address, such as postgres://user:password@host/batches"

@@ -4,6 +4,7 @@ The README's settings table is kept complete by tests/test_settings.py, which re
 """
 
 import hashlib
+import importlib.util
 import os
 import re
 import secrets
@@ -117,6 +118,28 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 TRUSTED_PROXIES = env.networks("DASHBOARD_TRUSTED_PROXIES")
 
+# Sign-on through a provider that people already have, and a second factor for who signs in with a password. Both are
+# django-allauth's, which comes with the extra: `uv sync --extra sso`.
+OIDC_URL = env.text("DASHBOARD_OIDC_URL").rstrip("/")
+OIDC_CLIENT_ID = env.text("DASHBOARD_OIDC_CLIENT_ID")
+OIDC_NAME = env.text("DASHBOARD_OIDC_NAME", "single sign-on")
+# Group of the provider to role here, from the highest role down; `*` is everybody. Empty: an admin gives the role here.
+OIDC_ROLES = env.pairs("DASHBOARD_OIDC_ROLES", ("viewer", "operator", "admin"))
+OIDC_GROUPS = env.text("DASHBOARD_OIDC_GROUPS", "groups")
+SECOND_FACTOR = env.flag("DASHBOARD_SECOND_FACTOR", default=False)
+ALLAUTH = bool(OIDC_URL) or SECOND_FACTOR
+if ALLAUTH and importlib.util.find_spec("allauth") is None:
+    _set = "DASHBOARD_OIDC_URL" if OIDC_URL else "DASHBOARD_SECOND_FACTOR"
+    raise ImproperlyConfigured(
+        f"{_set} is set, and what it needs is not installed. Run `uv sync --extra sso`, or remove the setting."
+    )
+if OIDC_URL and urlsplit(OIDC_URL).scheme not in {"http", "https"}:
+    raise ImproperlyConfigured(
+        f"DASHBOARD_OIDC_URL {OIDC_URL!r} is not an address. Write the provider's issuer: https://login.example.org/realms/a"
+    )
+if OIDC_URL and not OIDC_CLIENT_ID:
+    raise ImproperlyConfigured("DASHBOARD_OIDC_URL is set, and DASHBOARD_OIDC_CLIENT_ID is not: the provider gives it.")
+
 INSTALLED_APPS = [
     "dashboard.apps.DashboardConfig",
     "django.contrib.auth",
@@ -128,6 +151,8 @@ INSTALLED_APPS = [
     "django_htmx",
     "axes",
     *(["django.contrib.admin"] if ADMIN_ENABLED else []),
+    *(["allauth", "allauth.account", "allauth.socialaccount", "allauth.mfa"] if ALLAUTH else []),
+    *(["allauth.socialaccount.providers.openid_connect"] if OIDC_URL else []),
 ]
 
 # The order is argued in middleware.py: an unchanged poll is answered before sessions, users and rights are touched.
@@ -149,6 +174,7 @@ MIDDLEWARE = [
     "dashboard.middleware.Locale",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    *(["allauth.account.middleware.AccountMiddleware"] if ALLAUTH else []),
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -259,6 +285,34 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_LOCKOUT_CALLABLE = "dashboard.views.sign_in.locked_out"
 AXES_CLIENT_IP_CALLABLE = "dashboard.middleware.client_address"
+
+if ALLAUTH:
+    ACCOUNT_ADAPTER = "dashboard.sign_on.Accounts"
+    ACCOUNT_EMAIL_VERIFICATION = "none"
+    # A provider's address is no proof of being somebody who is already here, so it is not compared with others.
+    ACCOUNT_UNIQUE_EMAIL = False
+    SOCIALACCOUNT_ADAPTER = "dashboard.sign_on.SignOn"
+    SOCIALACCOUNT_STORE_TOKENS = False
+    # A link, not a form: where a form leads on is bound by form-action, and nobody knows where providers lead on.
+    SOCIALACCOUNT_LOGIN_ON_GET = True
+    SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
+    SOCIALACCOUNT_PROVIDERS = {
+        "openid_connect": {
+            "OAUTH_PKCE_ENABLED": True,
+            "SCOPE": env.text("DASHBOARD_OIDC_SCOPE", "openid profile email").split(),
+            "APPS": [
+                {
+                    "provider_id": "provider",
+                    "name": OIDC_NAME,
+                    "client_id": OIDC_CLIENT_ID,
+                    "secret": env.text("DASHBOARD_OIDC_CLIENT_SECRET"),
+                    "settings": {"server_url": OIDC_URL},
+                }
+            ],
+        }
+    }
+    MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+    MFA_TOTP_ISSUER = "Batches"
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]

@@ -1,7 +1,7 @@
 """Every address of the product on one screen. A name here is the name of the view, the template and the test."""
 
 from django.conf import settings
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from dashboard.views import (
     attention,
@@ -81,6 +81,29 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.readyz, name="readyz"),
     path("robots.txt", health.robots, name="robots"),
 ]
+
+if settings.ALLAUTH:
+    from allauth.account import views as account
+    from allauth.socialaccount import views as socialaccount
+
+    # Its own names, by which it finds its way; the first two are pages of ours.
+    urlpatterns += [
+        path("sign-in/", sign_in.SignIn.as_view(), name="account_login"),
+        path("sign-out/", sign_in.sign_out, name="account_logout"),
+        path("sign-in/inactive/", account.account_inactive, name="account_inactive"),
+        path("sign-in/failed/", socialaccount.login_error, name="socialaccount_login_error"),
+        path("sign-in/cancelled/", socialaccount.login_cancelled, name="socialaccount_login_cancelled"),
+        path("you/again/", account.reauthenticate, name="account_reauthenticate"),
+        path("you/sign-on/", socialaccount.connections, name="socialaccount_connections"),
+        path("you/second-factor/", include("allauth.mfa.urls")),
+    ]
+if settings.OIDC_URL:
+    from dashboard import sign_on
+
+    urlpatterns += [
+        path("sign-in/<str:provider_id>/login/", sign_on.begin, name="openid_connect_login"),
+        path("sign-in/<str:provider_id>/login/callback/", sign_on.back, name="openid_connect_callback"),
+    ]
 
 if settings.ADMIN_ENABLED:
     from django.contrib import admin

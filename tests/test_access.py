@@ -10,7 +10,17 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard.access import CANCEL, CONNECT, SEE, rights_of, role_needed, role_of, somebody_is_admin
+from dashboard.access import (
+    CANCEL,
+    CONNECT,
+    SEE,
+    groups_in,
+    rights_of,
+    role_for,
+    role_needed,
+    role_of,
+    somebody_is_admin,
+)
 from dashboard.models import Batch, Connection, SavedView, User
 from dashboard.urls import urlpatterns
 from tests.batches_made import batch_made, counts
@@ -185,3 +195,29 @@ def test_an_admin_is_somebody_who_can_sign_in_as_one(person: dict[str, object], 
     if role:
         user.groups.add(Group.objects.get(name=role))
     assert somebody_is_admin() is counts
+
+
+@pytest.mark.parametrize(
+    ("claims", "path", "groups"),
+    [
+        ({"groups": ["a", "b"]}, "groups", {"a", "b"}),
+        ({"groups": "a"}, "groups", {"a"}),
+        ({"realm_access": {"roles": ["a"]}}, "realm_access.roles", {"a"}),
+        ({"https://example.org/groups": ["a"]}, "https://example.org/groups", {"a"}),
+        ({"groups": ["a", 7, None, {"name": "b"}]}, "groups", {"a"}),
+        ({"groups": {"a": True}}, "groups", set()),
+        ({"groups": ["a"]}, "groups.deeper", set()),
+        ({}, "groups", set()),
+    ],
+)
+def test_groups_are_read_from_where_providers_put_them(claims: dict[str, object], path: str, groups: set[str]) -> None:
+    assert groups_in(claims, path) == groups
+
+
+def test_of_several_groups_the_highest_role_counts() -> None:
+    roles = {"ops": "operator", "chiefs": "admin", "*": "viewer"}
+    assert role_for({"ops", "chiefs"}, roles) == "admin"
+    assert role_for({"ops"}, roles) == "operator"
+    assert role_for(set(), roles) == "viewer"
+    assert role_for({"football"}, {"ops": "operator"}) == ""
+    assert role_for({"*"}, {"ops": "operator"}) == ""

@@ -89,6 +89,7 @@ def test_every_setting_stands_in_the_readmes_table() -> None:
         ("DASHBOARD_LOG_FORMAT", "json", "settings.LOG_FORMAT"),
         ("DASHBOARD_LOG_LEVEL", "DEBUG", "settings.LOG_LEVEL"),
         ("DASHBOARD_TIME_ZONE", "Asia/Tokyo", "settings.TIME_ZONE"),
+        ("DASHBOARD_OIDC_NAME", "the house", "settings.OIDC_NAME"),
     ],
 )
 def test_a_setting_may_come_from_a_file(name: str, value: str, what: str, tmp_path: Path) -> None:
@@ -143,6 +144,9 @@ def test_an_address_of_ones_own_sets_everything_that_hangs_on_it(tmp_path: Path)
         ("DASHBOARD_TIME_ZONE", "../../etc/passwd", "Europe/Berlin"),
         ("DASHBOARD_TRUSTED_PROXIES", "10.0.0.0/8,foo", "10.0.0.0/8"),
         ("DASHBOARD_DEBUG", "maybe", "1 (on) or 0 (off)"),
+        ("DASHBOARD_OIDC_URL", "login.example.org", "https://login.example.org/realms/a"),
+        ("DASHBOARD_OIDC_ROLES", "llm=boss", "llm-team=viewer, of viewer, operator, admin"),
+        ("DASHBOARD_OIDC_ROLES", "viewer", "llm-team=viewer"),
         ("DASHBOARD_SECRET_KEY_FILE", "/no/such/file", "No such file"),
     ],
 )
@@ -153,6 +157,17 @@ def test_nonsense_is_refused_with_a_sentence(
     assert name in line
     assert value in line
     assert may_be in line
+
+
+def test_a_sign_on_without_its_extra_or_its_client_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer = "https://login.example.org"
+    assert "DASHBOARD_OIDC_CLIENT_ID" in refused("DASHBOARD_OIDC_URL", issuer, tmp_path, monkeypatch)
+    monkeypatch.setitem(sys.modules, "allauth", None)
+    assert "uv sync --extra sso" in refused("DASHBOARD_OIDC_URL", issuer, tmp_path, monkeypatch)
+    monkeypatch.delenv("DASHBOARD_OIDC_URL")
+    assert "uv sync --extra sso" in refused("DASHBOARD_SECOND_FACTOR", "1", tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from axes.helpers import get_cool_off
 from axes.models import AccessAttempt
+from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm, UserCreationForm, UsernameField
@@ -44,6 +45,16 @@ class SignIn(LoginView):
     template_name = "sign_in/sign_in.html"
     authentication_form = SignInForm
     redirect_authenticated_user = True
+    extra_context = {"provider": settings.OIDC_NAME if settings.OIDC_URL else ""}
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        if not settings.ALLAUTH:
+            return super().form_valid(form)
+        from allauth.account.utils import perform_login
+
+        # Asks for the second factor first, where this person has one.
+        response: HttpResponse = perform_login(self.request, form.get_user(), redirect_url=self.get_success_url())
+        return response
 
 
 def locked_out(request: HttpRequest, _response: Any = None, credentials: dict[str, Any] | None = None) -> HttpResponse:
@@ -59,6 +70,7 @@ def locked_out(request: HttpRequest, _response: Any = None, credentials: dict[st
         minutes,
     ) % {"minutes": minutes}
     context = {"form": SignInForm(request), "locked": sentence, "next": request.POST.get("next", "")}
+    context |= SignIn.extra_context
     response = render(request, "sign_in/sign_in.html", context, status=429)
     response["Retry-After"] = str(minutes * 60)
     return response

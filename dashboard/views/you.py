@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
@@ -72,4 +73,14 @@ def you(request: HttpRequest) -> HttpResponse:
         # By its own name, because a script reads and writes it as well.
         response.set_cookie("theme", chosen["theme"], max_age=YEAR, samesite="Lax")
         return response
-    return render(request, "you/you.html", {"form": form})
+    return render(request, "you/you.html", {"form": form, "sign_on": sign_on()})
+
+
+def sign_on() -> list[tuple[str, str]]:
+    """Pages for how one signs in, as far as the settings have them."""
+    pages = []
+    if settings.SECOND_FACTOR:
+        pages.append((reverse("mfa_index"), _("Second factor")))
+    if settings.OIDC_URL:
+        pages.append((reverse("socialaccount_connections"), _("Connect with %(name)s") % {"name": settings.OIDC_NAME}))
+    return pages

@@ -14,6 +14,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 AIMOCK = "1.43.0"
+OIDC_PROVIDER = "9.13.3"
 OGX = "1.5.0"
 LLMOCK = "0.2.2"
 NODE = "24.19.0"  # of the wheel, for machines without a Node of their own
@@ -104,22 +105,33 @@ def ogx() -> Path:
 
 def aimock() -> list[str]:
     """How to run aimock: Node, and the program."""
-    package = f"@copilotkit/aimock@{AIMOCK}"
+    place, node = from_npm("aimock", "@copilotkit/aimock", AIMOCK, "node_modules/.bin/llmock")
+    return [node, str((place / "node_modules" / ".bin" / "llmock").resolve())]
+
+
+def oidc_provider() -> tuple[Path, str]:
+    """The folder in which a script finds the package oidc-provider, which is certified for OpenID Connect, and Node."""
+    return from_npm("oidc-provider", "oidc-provider", OIDC_PROVIDER, "node_modules/oidc-provider/package.json")
+
+
+def from_npm(name: str, package: str, version: str, proof: str) -> tuple[Path, str]:
+    """The folder of a package of npm's, and Node."""
 
     def make(place: Path) -> None:
         options = ("--no-fund", "--no-audit", "--ignore-scripts", "--loglevel", "error")
         node, npm = node_and_npm()
-        run([*npm, "install", *options, "--prefix", str(place), package], {"PATH": f"{Path(node).parent}:{_path()}"})
+        argv = [*npm, "install", *options, "--prefix", str(place), f"{package}@{version}"]
+        run(argv, {"PATH": f"{Path(node).parent}:{_path()}"})
 
     try:
-        program = cached(f"aimock-{AIMOCK}", "node_modules/.bin/llmock", make) / "node_modules" / ".bin" / "llmock"
+        place = cached(f"{name}-{version}", proof, make)
         node, _npm = node_and_npm()
     except InstallFailed as error:
         lacking(
-            f"{package} could not be installed from npm ({error})",
+            f"{package}@{version} could not be installed from npm ({error})",
             "It takes Node 20.15 or newer with npm, or uv to install Node with, and a network, once.",
         )
-    return [node, str(program.resolve())]
+    return place, node
 
 
 def node_and_npm() -> tuple[str, list[str]]:
