@@ -8,8 +8,8 @@ from django.conf import settings
 from django.utils import translation
 
 from dashboard import middleware, sharing
-from dashboard.insight import pulse
-from dashboard.views import error_sums
+from dashboard.insight import board, pulse
+from dashboard.views import error_sums, wall
 
 pytest_plugins = ["tests.cast", "tests.chromium"]
 
@@ -38,3 +38,5 @@ def nothing_remembered() -> Iterator[None]:
     sharing.forget()
     pulse._latest = None
     error_sums._sums.clear()
+    board.forget()
+    wall._drawn.clear()

@@ -24,8 +24,9 @@ from dashboard.access import (
 from dashboard.models import Batch, Connection, SavedView, User
 from dashboard.urls import urlpatterns
 from tests.batches_made import batch_made, counts
-from tests.cast import ClientOf
+from tests.cast import ClientOf, person
 from tests.errors_made import RATE, errors_made, group_made
+from tests.walls_made import link_made
 
 # Who may come in, the least first. "nobody" is not signed in, "stranger" is and has no role.
 PEOPLE = ("nobody", "stranger", "vic", "ana", "mei")
@@ -80,6 +81,8 @@ DOORS = {
     "connection-pause": Door("mei", "post", "connection"),
     "connection-delete": Door("mei", pk="connection"),
     "connection-restore": Door("mei", "post", "removed"),
+    "wall": Door("vic"),
+    "wall-by-link": Door("nobody", pk="token"),  # for whoever has the link; tests/views/test_wall.py: and without it
     "you": Door("vic"),
     "login": Door("nobody"),
     "first-admin": Door("nobody"),
@@ -92,7 +95,7 @@ ACTS = [name for name, door in DOORS.items() if door.least in {"ana", "mei"}]
 
 
 @pytest.fixture
-def rows(db: None) -> dict[str, int]:
+def rows(db: None) -> dict[str, int | str]:
     """A connection to nowhere, a finished batch of it, and a connection that was removed."""
     connection = Connection.objects.create(name="nowhere", base_url="http://127.0.0.1:9/v1", auth_style="none")
     batch = batch_made(connection, "completed", **counts(3, 2, 1))
@@ -105,10 +108,11 @@ def rows(db: None) -> dict[str, int]:
         "batch": batch.pk,
         "removed": removed.pk,
         "group": group_made(RATE).pk,
+        "token": link_made(person("maker", "operator")),
     }
 
 
-def address_of(name: str, rows: dict[str, int]) -> str:
+def address_of(name: str, rows: dict[str, int | str]) -> str:
     door = DOORS[name]
     return reverse(name, args=[*([rows[door.pk]] if door.pk else []), *door.more])
 
@@ -129,7 +133,7 @@ def test_every_address_is_in_the_table() -> None:
 @pytest.mark.parametrize("who", PEOPLE)
 @pytest.mark.parametrize("name", DOORS)
 def test_each_role_gets_exactly_as_far_as_it_may(
-    name: str, who: str, rows: dict[str, int], somebody: Callable[[str], Client]
+    name: str, who: str, rows: dict[str, int | str], somebody: Callable[[str], Client]
 ) -> None:
     door = DOORS[name]
     address = address_of(name, rows)
@@ -145,7 +149,9 @@ def test_each_role_gets_exactly_as_far_as_it_may(
 
 
 @pytest.mark.parametrize("name", ACTS)
-def test_a_refusal_names_the_role_needed(name: str, rows: dict[str, int], somebody: Callable[[str], Client]) -> None:
+def test_a_refusal_names_the_role_needed(
+    name: str, rows: dict[str, int | str], somebody: Callable[[str], Client]
+) -> None:
     door = DOORS[name]
     address = address_of(name, rows)
     response = getattr(somebody("vic"), door.method)(address, headers={"HX-Request": "true"})
@@ -157,7 +163,7 @@ def test_a_refusal_names_the_role_needed(name: str, rows: dict[str, int], somebo
 
 @pytest.mark.parametrize("name", [name for name in ACTS if name != "batch-cancel"])
 def test_where_only_looking_is_allowed_admins_cannot_act_either(
-    name: str, rows: dict[str, int], somebody: Callable[[str], Client], settings: LazySettings
+    name: str, rows: dict[str, int | str], somebody: Callable[[str], Client], settings: LazySettings
 ) -> None:
     settings.READ_ONLY = True
     address = address_of(name, rows)
@@ -171,7 +177,7 @@ def test_each_role_has_the_rights_of_the_one_before_it(vic: User, ana: User, mei
     assert [role_needed(right) for right in (SEE, CANCEL, CONNECT)] == ["viewer", "operator", "admin"]
 
 
-def test_querysets_show_nothing_to_who_may_see_nothing(rows: dict[str, int], vic: User, stranger: User) -> None:
+def test_querysets_show_nothing_to_who_may_see_nothing(rows: dict[str, int | str], vic: User, stranger: User) -> None:
     for user, seen in ((vic, 1), (stranger, 0), (AnonymousUser(), 0)):
         assert Connection.objects.visible_to(user).count() == 2 * seen
         assert Batch.objects.visible_to(user).count() == seen

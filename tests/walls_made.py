@@ -8,6 +8,7 @@ from django.utils import timezone
 from dashboard.models import Batch, Concern, Connection, Finished, Flow, Part, Reading, Share, User
 from dashboard.models.batch import FOR_EVER, Outcome, place_of
 from dashboard.models.flow import QUARTER, quarter_of
+from dashboard.models.search import index_new
 from tests.batches_made import batch_made, connection_made, counts
 
 NAMES = ("weekly-classify", "kb-dedupe-nightly", "catalog-enrich-it-shard", "judge-helpfulness-v9", "rag-chunks-embed")
@@ -41,6 +42,8 @@ def wall_made(active: int, *, needy: int | None = None, stale: bool = False, end
             )
         )  # fmt: skip
     Batch.objects.bulk_create(rows)
+    if rows:
+        index_new(rows[0].pk - 1)
     readings_made(rows)
     needs_made(rows, active * 3 // 100 + (2 if active > 10 else 0) if needy is None else needy)
     if ended:
@@ -97,7 +100,9 @@ def ended_made(made: list[Connection]) -> None:
     hour = quarter_of(int(now.timestamp()))
     ends = []
     for i in range(23):
-        ends.append(Finished(connection=made[i % 2], quarter=hour - i * 3600, outcome="succeeded", batches=1 + i * 5 % 4))
+        ends.append(
+            Finished(connection=made[i % 2], quarter=hour - i * 3600, outcome="succeeded", batches=1 + i * 5 % 4)
+        )
         if i % 5 == 1:
             ends.append(Finished(connection=made[i % 2], quarter=hour - i * 3600, outcome="partial", batches=1))
         if i % 7 == 2:

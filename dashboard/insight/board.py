@@ -5,7 +5,7 @@ runs.
 """
 
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from django.db.models import FETCH_RAISE, F, Q
 
 from dashboard.insight import series
 from dashboard.insight.concerns import NOTICES, SEVERITY, Evidence
-from dashboard.insight.progress import Progress, latest_readings, progress_of
+from dashboard.insight.progress import Counts, Progress, latest_readings, progress_of
 from dashboard.insight.pulse import Beat, Pulse
 from dashboard.insight.search import LOOKED
 from dashboard.insight.series import HOUR, RANGES
@@ -27,17 +27,22 @@ STALE = (Health.STALE, Health.LOST)
 ROWS = 20  # of a board of rows
 FIVE = 5
 EIGHT = 8  # that need attention, beside many
-MOST_ESTIMATED = 60  # of many: those that may not be done in time
+MOST_ESTIMATED = 40  # of many: those that may not be done in time
 AT_RISK = "at_risk"  # not a concern that is kept: it follows from the estimate of this moment
 RANKS: dict[str, float] = {**SEVERITY, AT_RISK: SEVERITY[Reason.OVERDUE] + 0.5}
 LATE = {AT_RISK, Reason.WINDOW_NEARLY_OVER.value, Reason.OVERDUE.value}
 MOST_CONCERNS = 5_000
+MOST_REMEMBERED = 20_000
+AT_ONCE = 500
 POINTS = 60  # of the curve of one batch
 COLUMNS = (
     *("name", "remote_id", "status", "raw_status", "outcome", "connection", "is_open", "gone_at", "is_overdue"),
     *("requests_total", "requests_completed", "requests_failed", "failed_in_files", "output_file_id"),
-    *("created_at", "in_progress_at", "expires_at", "cancelling_at", "finished_at", "asked_at"),
+    *("created_at", "in_progress_at", "expires_at", "finished_at", "asked_at", "revision"),
 )
+
+
+type Key = int  # the id of a batch, or minus that of a connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +151,8 @@ class Board:
 def board_of(taken: Pulse, scope: Scope, now: datetime) -> Board:
     beats = tuple(beat for beat in taken.beats if beat.connection_id in scope.connections)
     as_of = {beat.connection_id: beat.synced_at or beat.failing_since or now for beat in beats if beat.health in STALE}
-    opened = list(
-        scope.rows()
-        .filter(outcome=Outcome.OPEN)
-        .only(*COLUMNS)
-        .fetch_mode(FETCH_RAISE)
-        .order_by(F("expires_at").asc(nulls_last=True), "-place")
-    )
-    worst = concerns_of(scope, {batch.pk for batch in opened})
+    opened = opened_of(scope)
+    worst = concerns_of(scope, {batch.id for batch in opened})
     few = len(opened) <= ROWS
     progress = estimated(opened if few else doubtful(opened, now), as_of, now)
     lines, needs, needed = sorted_out(opened, worst, progress, as_of, now)
@@ -188,75 +187,107 @@ def board_of(taken: Pulse, scope: Scope, now: datetime) -> Board:
     )
 
 
+# --- What runs --------------------------------------------------------------------------------------------------------
+
+# Rows as they were read, and readings, by their batch's revision: of five hundred mostly a few have changed, and making
+# times of what the database holds takes longer than all the rest. Boards are drawn one at a time.
+_rows: dict[int, tuple[int, Batch]] = {}
+_readings: dict[int, tuple[int, list[Counts]]] = {}
+
+
+def forget() -> None:
+    _rows.clear()
+    _readings.clear()
+
+
+def opened_of(scope: Scope) -> list[Batch]:
+    """The nearest deadline first, those without one last."""
+    order = F("expires_at").asc(nulls_last=True), "-place"
+    found = list(scope.rows().filter(outcome=Outcome.OPEN).order_by(*order).values_list("pk", "revision"))
+    if len(_rows) + len(found) > MOST_REMEMBERED:
+        forget()
+    new = [pk for pk, revision in found if pk not in _rows or _rows[pk][0] != revision]
+    for start in range(0, len(new), AT_ONCE):
+        some = Batch.objects.filter(pk__in=new[start : start + AT_ONCE]).only(*COLUMNS).fetch_mode(FETCH_RAISE)
+        _rows.update((batch.id, (batch.revision, batch)) for batch in some)
+    # One that ended between the two questions is missed until the next.
+    return [_rows[pk][1] for pk, _revision in found if pk in _rows]
+
+
+def readings_of(batches: Sequence[Batch]) -> dict[int, list[Counts]]:
+    new = [one.id for one in batches if one.id not in _readings or _readings[one.id][0] != one.revision]
+    read = latest_readings(new)
+    _readings.update((one.id, (one.revision, read[one.id])) for one in batches if one.id in read)
+    return {one.id: _readings[one.id][1] for one in batches}
+
+
 # --- What needs attention ---------------------------------------------------------------------------------------------
 
 
-def concerns_of(scope: Scope, opened: set[int]) -> dict[tuple[int, int], tuple[float, int]]:
-    """The worst of each batch, and of each connection under batch 0: (connection, batch) to rank and concern."""
+def concerns_of(scope: Scope, opened: set[int]) -> dict[Key, tuple[str, int]]:
+    """The worst of each batch and of each connection: its reason and which concern it is."""
     rows = Concern.objects.open().filter(connection__in=scope.connections).exclude(reason__in=NOTICES)
     if not scope.is_whole:
         # A connection that fails concerns every scope that it has a part in.
         rows = rows.filter(Q(batch=None) | Q(batch__in=opened) | Q(batch__in=scope.rows().filter(is_open=False)))
-    worst: dict[tuple[int, int], tuple[float, int]] = {}
+    worst: dict[Key, tuple[str, int]] = {}
     found = rows.order_by("-opened_at", "-pk").values_list("pk", "connection_id", "batch_id", "reason")
     for pk, connection, batch, reason in found[:MOST_CONCERNS]:
-        key = (connection, batch or 0)
-        rank = RANKS[reason]
-        if key not in worst or rank < worst[key][0]:
-            worst[key] = (rank, pk)
+        key = batch or -connection
+        if key not in worst or RANKS[reason] < RANKS[worst[key][0]]:
+            worst[key] = (reason, pk)
     return worst
 
 
 def sorted_out(
     opened: Sequence[Batch],
-    worst: Mapping[tuple[int, int], tuple[float, int]],
+    worst: Mapping[Key, tuple[str, int]],
     progress: Mapping[int, Progress | None],
     as_of: Mapping[int, datetime],
     now: datetime,
 ) -> tuple[list[Line], list[Need], int]:
     """All lines with what needs attention first, the needs that may be shown, and how many there are in all."""
-    ranks: dict[tuple[int, int], float] = {key: rank for key, (rank, _pk) in worst.items()}
+    reasons = {key: reason for key, (reason, _pk) in worst.items()}
     for batch in opened:
-        known, key = progress.get(batch.pk), (batch.connection_id, batch.pk)
-        if known and known.is_at_risk and not known.is_frozen and key not in ranks:
-            ranks[key] = RANKS[AT_RISK]
-    # Of a kind the one that is due first; what has ended, and connections, as they were noticed.
-    place = {(batch.connection_id, batch.pk): i for i, batch in enumerate(opened)}
-    order = sorted(ranks, key=lambda key: (ranks[key], place.get(key, -1)))
-    kept = [worst[key][1] for key in order[:ROWS] if key in worst]
-    columns = (f"batch__{column}" for column in COLUMNS if column != "connection")
-    concerns = {
-        (concern.connection_id, concern.batch_id or 0): concern
-        for concern in Concern.objects.filter(pk__in=kept)
-        .select_related("batch")
-        .only("reason", "evidence", "opened_at", "connection", "batch__connection", *columns)
-    }
-    by_key = {(batch.connection_id, batch.pk): batch for batch in opened}
-    needs = []
-    for key in order[:ROWS]:
-        if concern := concerns.get(key):
-            about = by_key.get(key) or concern.batch
-            needs.append(Need(concern.reason, key[0], about, concern.evidence, since_of(concern)))
-        elif key in by_key and key not in worst:
-            needs.append(Need(AT_RISK, key[0], by_key[key], {}, now))
-    by_batch = {need.batch.pk: need for need in needs if need.batch}
-    needing = {key[1] for key in order}
-    first = [by_key[key] for key in order if key in by_key]
-    rest = [batch for batch in opened if batch.pk not in needing]
+        known = progress.get(batch.id)
+        if known and known.is_at_risk and not known.is_frozen and batch.id not in reasons:
+            reasons[batch.id] = AT_RISK
+    # Of a kind the one that is due first; before them what has ended, and connections.
+    places = {batch.id: place for place, batch in enumerate(opened)}
+    order = sorted(reasons, key=lambda key: (RANKS[reasons[key]], places.get(key, -1)))
+    told = needs_told(worst[key][1] for key in order[:ROWS] if key in worst)
+    needs, running = [], {}
+    for i, key in enumerate(order):
+        batch_of = opened[places[key]] if key in places else None
+        need = told.get(key)
+        if need is None and batch_of:
+            # At risk; or beyond what a board can hold, so that no more of it than the reason is drawn.
+            need = Need(reasons[key], batch_of.connection_id, batch_of, {}, now)
+        if need is None:
+            continue
+        if batch_of:
+            running[key] = need = need._replace(batch=batch_of)
+        if i < ROWS:
+            needs.append(need)
+    first = [opened[places[key]] for key in order if key in places]
+    rest = [batch for batch in opened if batch.id not in reasons]
     lines = [
-        Line(
-            batch,
-            progress.get(batch.pk),
-            by_batch.get(batch.pk) or (UNSAID if batch.pk in needing else None),
-            as_of.get(batch.connection_id),
-        )
+        Line(batch, progress.get(batch.id), running.get(batch.id), as_of.get(batch.connection_id))
         for batch in first + rest
     ]
     return lines, needs, len(order)
 
 
-# Of one that is beyond what a board can hold: it needs attention, and is only counted.
-UNSAID = Need("", 0, None, {}, datetime.min)  # noqa: DTZ901 (never shown)
+def needs_told(concerns: Iterable[int]) -> dict[Key, Need]:
+    """Those of which the board says more than that they are."""
+    columns = (f"batch__{column}" for column in COLUMNS if column != "connection")
+    rows = Concern.objects.filter(pk__in=list(concerns)).select_related("batch")
+    return {
+        concern.batch_id or -concern.connection_id: Need(
+            concern.reason, concern.connection_id, concern.batch, concern.evidence, since_of(concern)
+        )
+        for concern in rows.only("reason", "evidence", "opened_at", "connection", "batch__connection", *columns)
+    }
 
 
 def since_of(concern: Concern) -> datetime:
@@ -284,11 +315,11 @@ def doubtful(opened: Sequence[Batch], now: datetime) -> list[Batch]:
 
 
 def estimated(batches: Sequence[Batch], as_of: Mapping[int, datetime], now: datetime) -> dict[int, Progress | None]:
-    readings = latest_readings([batch.pk for batch in batches])
+    readings = readings_of(batches)
     return {
-        batch.pk: progress_of(
+        batch.id: progress_of(
             batch,
-            readings[batch.pk],
+            readings[batch.id],
             now,
             stale=batch.connection_id in as_of,
             synced_at=as_of.get(batch.connection_id),

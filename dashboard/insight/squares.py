@@ -29,15 +29,15 @@ SHAPES = {
 
 def kind_of(line: Line) -> str:
     """How an open batch is drawn: what is wrong with it, else its status."""
-    reason = line.need.reason if line.need else ""
-    if line.is_stale:
+    if line.as_of:
         return "stale"
-    if line.is_late:
-        return "risk"
-    if reason in STILL:
-        return "stalled"
-    if reason == Reason.HIGH_FAILED_SHARE:
-        return "failed"
+    if line.need:
+        if line.is_late:
+            return "risk"
+        if line.need.reason in STILL:
+            return "stalled"
+        if line.need.reason == Reason.HIGH_FAILED_SHARE:
+            return "failed"
     match line.batch.status:
         case Status.VALIDATING | Status.FINALIZING | Status.CANCELLING:
             return line.batch.status

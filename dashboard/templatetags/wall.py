@@ -8,7 +8,7 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -23,12 +23,13 @@ from dashboard.models import Batch, Connection, Reason
 from dashboard.models.batch import Status
 from dashboard.models.search import ID_TAIL
 from dashboard.templatetags.batches import COLOURS, icon, mid, now_of, parts, percent
-from dashboard.templatetags.times import clock_words, duration, words_of
+from dashboard.templatetags.times import duration, words_of
 
 register = template.Library()
 
 Health = Connection.Health
 MILLION = 1_000_000
+DAY, WEEK = timedelta(hours=24), timedelta(days=6)
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------
@@ -54,8 +55,17 @@ def compact(value: int) -> str:
 
 @register.filter
 def wall_clock(at: datetime | None) -> str:
-    """Text alone: nobody points at a wall."""
-    return clock_words(at) if at else "–"
+    """14:05; with the day of what is a day or more away. Text alone: nobody points at a wall."""
+    return at_words(at) if at else "–"
+
+
+def at_words(at: datetime, *, short: bool = False) -> str:
+    """Within a day the time of the clock says it all; `short` has room for no more than that, or for a day."""
+    local, apart = timezone.localtime(at), abs(at - timezone.now())
+    if apart < DAY:
+        return f"{local:%H:%M}"
+    day = date_format(local, "D" if apart < WEEK else _("j M"))
+    return day if short else f"{day} {local:%H:%M}"
 
 
 @register.filter
@@ -74,9 +84,9 @@ def share_done(batch: Batch) -> int | None:
 SHORT: dict[Reason, Callable[[Need], str]] = {
     Reason.FAILED_VALIDATION: lambda _need: _("failed validation"),
     Reason.ALL_FAILED: lambda _need: _("all failed"),
-    Reason.HIGH_FAILED_SHARE: lambda need: in_short(need.reason, need.evidence, clock_words),
+    Reason.HIGH_FAILED_SHARE: lambda need: in_short(need.reason, need.evidence, at_words),
     Reason.EXPIRED: lambda _need: _("expired"),
-    Reason.STALLED: lambda need: _("stalled %(time)s") % {"time": duration(timezone.now() - need.since)},
+    Reason.STALLED: lambda need: _("stalled %(time)s") % {"time": minutes(timezone.now() - need.since)},
     Reason.WINDOW_NEARLY_OVER: lambda _need: _("window nearly over"),
     Reason.OVERDUE: lambda _need: _("overdue"),
     Reason.CANCEL_STUCK: lambda _need: _("cancel stuck"),
@@ -87,6 +97,12 @@ SHORT: dict[Reason, Callable[[Need], str]] = {
 }
 
 
+def minutes(past: timedelta) -> str:
+    """61 min, and from three hours on hours alone."""
+    whole = max(0, floor(past.total_seconds() / 60))
+    return _("%(count)s min") % {"count": whole} if whole < 180 else duration(timedelta(hours=whole // 60))
+
+
 def need_words(need: Need) -> str:
     if need.reason == AT_RISK:
         return _("at risk")
@@ -94,6 +110,9 @@ def need_words(need: Need) -> str:
 
 
 def need_state(need: Need) -> str:
+    """As on the desk; but what runs and fails is not partial, which is how something ends."""
+    if need.reason == Reason.HIGH_FAILED_SHARE and need.evidence.get("runs"):
+        return "failed"
     return "risk" if need.reason == AT_RISK else STATES[Reason(need.reason)]
 
 
@@ -106,13 +125,15 @@ def long_words(need: Need) -> str:
     """With room for a line of its own."""
     batch = need.batch
     if need.reason in (AT_RISK, Reason.WINDOW_NEARLY_OVER, Reason.OVERDUE) and batch and batch.expires_at:
-        return _("%(why)s, deadline %(time)s") % {"why": need_words(need), "time": clock_words(batch.expires_at)}
-    if need.reason == Reason.HIGH_FAILED_SHARE or (need.reason == Reason.ALL_FAILED and batch):
-        said = {"why": need_words(need), "failed": count(batch.failed if batch else 0)}
-        return _("%(why)s, %(failed)s requests") % said
+        return _("%(why)s, deadline %(time)s") % {"why": need_words(need), "time": at_words(batch.expires_at)}
+    if need.reason in (Reason.HIGH_FAILED_SHARE, Reason.ALL_FAILED) and (failed := need.evidence.get("failed")):
+        words = ngettext("%(why)s, %(failed)s request", "%(why)s, %(failed)s requests", failed)
+        return words % {"why": need_words(need), "failed": count(failed)}
+    if need.reason == Reason.STALLED:
+        return _("no change for %(time)s") % {"time": duration(timezone.now() - need.since)}
     if need.reason in (Reason.CONNECTION_FAILING, Reason.SYNC_STALE):
-        return _("%(why)s since %(time)s") % {"why": need_words(need), "time": clock_words(need.since)}
-    return in_short(need.reason, need.evidence, clock_words)
+        return _("%(why)s since %(time)s") % {"why": need_words(need), "time": at_words(need.since)}
+    return in_short(need.reason, need.evidence, at_words)
 
 
 @register.simple_tag
@@ -162,12 +183,12 @@ def forecast_words(board: Board) -> list[str]:
     forecast, told = board.forecast, []
     if forecast.by:
         words = ngettext("%(count)s done by %(time)s", "%(count)s done by %(time)s", forecast.number)
-        told.append(words % {"count": count(forecast.number), "time": clock_words(forecast.by)})
+        told.append(words % {"count": count(forecast.number), "time": at_words(forecast.by)})
     if told and forecast.unknown:
         words = ngettext("%(count)s without an estimate", "%(count)s without an estimate", forecast.unknown)
         told.append(words % {"count": count(forecast.unknown)})
     if not told and forecast.deadline:
-        told.append(_("latest deadline %(time)s") % {"time": clock_words(forecast.deadline)})
+        told.append(_("latest deadline %(time)s") % {"time": at_words(forecast.deadline)})
     return told
 
 
@@ -178,15 +199,15 @@ def one_said(board: Board) -> str:
     known = line.progress
     said = [_("1 running")]
     if line.as_of:
-        said.append(_("as of %(time)s") % {"time": clock_words(line.as_of)})
+        said.append(_("as of %(time)s") % {"time": at_words(line.as_of)})
     elif line.need and line.need.reason:
         said.append(need_words(line.need))
     elif known and known.likely and known.deadline:
         said.append(_("on time"))
     if known and known.likely:
-        said.append(_("done by about %(time)s") % {"time": clock_words(known.likely)})
+        said.append(_("done by about %(time)s") % {"time": at_words(known.likely)})
     elif line.batch.expires_at:
-        said.append(_("deadline %(time)s") % {"time": clock_words(line.batch.expires_at)})
+        said.append(_("deadline %(time)s") % {"time": at_words(line.batch.expires_at)})
     if others := board.needed - bool(line.need):
         words = ngettext("%(count)s other needs attention", "%(count)s others need attention", others)
         said.append(words % {"count": count(others)})
@@ -225,7 +246,7 @@ def beats(board: Board) -> SafeString:
 def beat_drawn(beat: Beat, now: datetime) -> str:
     name = f"<bdi>{escape(masked(beat.name))}</bdi>"
     if beat.health in (Health.LOST, Health.STALE):
-        words = _("as of %(time)s") % {"time": clock_words(beat.synced_at)} if beat.synced_at else _("never synced")
+        words = _("as of %(time)s") % {"time": at_words(beat.synced_at)} if beat.synced_at else _("never synced")
         return f'<span data-state="stale">{icon("st-stale")}{name} {escape(words)}</span>'
     if beat.health == Health.PAUSED:
         return f"<span>{name} {escape(_('paused'))}</span>"
@@ -261,10 +282,15 @@ def need_row(need: Need, board: Board) -> str:
     state, why = need_state(need), escape(need_words(need))
     if need.batch is None:
         name = next((beat.name for beat in board.beats if beat.connection_id == need.connection_id), "")
-        drawn, by, bar = mid(masked(name)), clock_words(need.since), '<svg class="bar" aria-hidden="true"></svg>'
+        drawn, by, bar = (
+            mid(masked(name)),
+            at_words(need.since, short=True),
+            '<svg class="bar" aria-hidden="true"></svg>',
+        )
         share = ""
     else:
-        drawn, by, bar = wall_name(need.batch), wall_clock(need.batch.finished_at), wall_bar(need.batch)
+        ended = need.batch.finished_at
+        drawn, by, bar = wall_name(need.batch), at_words(ended, short=True) if ended else "–", wall_bar(need.batch)
         share = percent_words(need.batch)
     return (
         f'<li class="wrow" data-state="{state}">{icon(f"st-{state}")}<span class="nm mid">{drawn}</span>'
@@ -278,7 +304,7 @@ def line_row(line: Line, need: Need | None) -> str:
     if need:
         state, why = need_state(need), need_words(need)
     elif line.as_of:
-        state, why = "stale", _("as of %(time)s") % {"time": clock_words(line.as_of)}
+        state, why = "stale", _("as of %(time)s") % {"time": at_words(line.as_of)}
     elif batch.failed:
         why, why_state = ngettext("%(count)s failed", "%(count)s failed", batch.failed), "failed"
         why %= {"count": count(batch.failed)}
@@ -304,8 +330,9 @@ def percent_words(batch: Batch) -> str:
 def by_words(line: Line) -> str:
     """≈ 15:20 is an estimate; without one the deadline stands in its place, and says so."""
     if line.progress and line.progress.likely and not line.is_stale:
-        return f"≈ {clock_words(line.progress.likely)}"
-    return _("till %(time)s") % {"time": clock_words(line.batch.expires_at)} if line.batch.expires_at else "–"
+        return f"≈ {at_words(line.progress.likely, short=True)}"
+    expires = line.batch.expires_at
+    return _("till %(time)s") % {"time": at_words(expires, short=True)} if expires else "–"
 
 
 # --- Drawings ---------------------------------------------------------------------------------------------------------
@@ -409,7 +436,7 @@ def scale_drawn(board: Board) -> SafeString:
         words = _("deadline %(time)s") % {"time": wall_clock(batch.expires_at)}
         out.append(f'<text x="100%" y="80%" text-anchor="end">{escape(words)}</text>')
         now = now_of(batch)
-        if now is not None and 0.3 < now < 0.68:
+        if now is not None and 0.26 < now < 0.74:
             out.append(
                 f'<text class="on" x="{percent(100 * now)}" y="80%" text-anchor="middle">{escape(_("now"))}</text>'
             )
@@ -505,7 +532,7 @@ def oldest_words(board: Board) -> SafeString:
     batch = board.sums.oldest
     if batch is None or batch.created_at is None:
         return SafeString("–")
-    since = escape(_("since %(time)s") % {"time": clock_words(batch.created_at)})
+    since = escape(_("since %(time)s") % {"time": at_words(batch.created_at)})
     return SafeString(f"{escape(duration(board.now - batch.created_at))}<small>{since}</small>")  # safe: escaped here
 
 

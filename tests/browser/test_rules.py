@@ -99,6 +99,8 @@ PAGES: dict[str, tuple[str, ...]] = {
 }
 # Looked at below, because nobody is signed in there, or because a vendor has to answer first.
 ELSEWHERE = {
+    "wall",  # with rules of its own: tests/browser/test_wall.py
+    "wall-by-link",
     "login",
     "first-admin",
     "batch-file-preview",
