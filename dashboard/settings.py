@@ -352,6 +352,7 @@ BUILD = env.text("DASHBOARD_BUILD") or build_id()
 PULSE_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0
 SHARE_SECONDS = 1.0
+BOARD_SECONDS = 3.0  # how old a wall may be though something has moved since
 
 # From when on a batch needs attention: minutes in a state, per cent, days.
 STALLED_VALIDATING = env.number("DASHBOARD_STALLED_VALIDATING", 15, 1, 10080, "minutes")
