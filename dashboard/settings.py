@@ -363,6 +363,7 @@ BUILD = env.text("DASHBOARD_BUILD") or build_id()
 PULSE_SECONDS = 1.0
 REMEMBER_SECONDS = 5.0
 SHARE_SECONDS = 1.0
+BOARD_SECONDS = 3.0  # how old a wall may be though something has moved since
 # How often it is written when links were last used.
 SEEN_SECONDS = 60.0
 

@@ -25,6 +25,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 PULSE_SECONDS = 0.0
 REMEMBER_SECONDS = 0.0
 SHARE_SECONDS = 0.0
+BOARD_SECONDS = 0.0
 # A thread that writes after a minute would write into another test.
 SEEN_SECONDS = 0.0
 

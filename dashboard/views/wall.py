@@ -9,8 +9,8 @@ import time
 from collections import Counter as Tally
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -20,6 +20,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
+from django.utils.html import escape
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -42,6 +43,8 @@ LOOKS = ("theme", "rotate", "shift", "zone", "language")
 THEMES = ("dark", "light")
 ROTATE = (10, 3600)  # seconds
 MOST_BOARDS = 12
+TITLE = "\ue000"  # where a board's name stands until it is sent; private, and nobody's
+OLD = 15  # seconds after which a board is too old to be shown while the next is drawn
 MOST_DRAWN = 200  # kept at once: some 30 kB each
 BARS = 8  # connections, where there are too many batches for squares
 KINDS: dict[str, Any] = {
@@ -192,13 +195,13 @@ def shown(request: HttpRequest, taken: Pulse, boards: list[Shown], *, by_link: b
         zone = timezone.get_current_timezone_name()
         board = boards[place]
         # Who may see the same connections and asks for the same sees the same: no board knows who looks at it.
-        key = (frozenset(taken.names), board.title, board.source, translation.get_language(), zone)
+        key = (frozenset(taken.names), board.source, translation.get_language(), zone)
         drawn = drawn_once(key, taken, board)
         if is_htmx(request):
-            return sent(request, drawn)
+            return sent(request, drawn, board.title)
         named = query.get("zone") in zones() or bool(getattr(request.user, "time_zone", ""))
         context = {
-            "board": SafeString(drawn.text.decode()),  # safe: drawn by a template
+            "board": SafeString(titled(drawn, board.title)),  # safe: drawn by a template
             "title": board.title,
             "theme": theme_of(query),
             "build": settings.BUILD,
@@ -216,13 +219,12 @@ def shown(request: HttpRequest, taken: Pulse, boards: list[Shown], *, by_link: b
 # --- Drawn once -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A board as it goes out: as it is, and compressed."""
+class Drawn(NamedTuple):
+    """A board as it goes out, but for what it is called: walls of one scope may have many names."""
 
     token: str
-    text: bytes
-    packed: bytes
+    text: str
+    until: float  # by the monotonic clock; before that no newer one is drawn
 
 
 _drawn: dict[tuple[object, ...], Drawn] = {}
@@ -230,35 +232,55 @@ _lock = threading.Lock()
 
 
 def drawn_once(key: tuple[object, ...], taken: Pulse, board: Shown) -> Drawn:
-    """What all screens with this board get; the first that asks after a change has it drawn."""
-    token = token_of(taken)
+    """What all screens with this board get. While a sync writes every moment has another token, and hundreds of screens
+    ask: a board is drawn at most once in BOARD_SECONDS, by one of them, and nobody waits who can have the last one."""
+    token, now = token_of(taken), time.monotonic()
     known = _drawn.get(key)
-    if known and known.token == token:
+    if known and (known.token == token or now < known.until):
         return known
-    # One at a time: a hundred screens ask within a second, and all but the first of them wait for the same.
-    with _lock:
-        known = _drawn.get(key)
-        if known and known.token == token:
-            return known
-        text = rendered(taken, board, token).encode()
+    # One that nobody has asked for lately is not handed out, so whoever asks now waits for its successor.
+    if known is None or now > known.until + OLD:
+        _lock.acquire()
+    elif not _lock.acquire(blocking=False):
+        return known
+    try:
+        again = _drawn.get(key)
+        if again and (again.token == token or again is not known):
+            return again
         if len(_drawn) >= MOST_DRAWN:
             _drawn.clear()
-        drawn = _drawn[key] = Drawn(token, text, gzip.compress(text, 6, mtime=0))
+        text = rendered(taken, board, token)
+        drawn = _drawn[key] = Drawn(token, text, time.monotonic() + settings.BOARD_SECONDS)
         return drawn
+    finally:
+        _lock.release()
 
 
-def sent(request: HttpRequest, drawn: Drawn) -> HttpResponse:
-    is_packed = "gzip" in request.META.get("HTTP_ACCEPT_ENCODING", "")
-    response = HttpResponse(drawn.packed if is_packed else drawn.text)
-    if is_packed:
-        response["Content-Encoding"] = "gzip"
+@lru_cache(maxsize=MOST_DRAWN)
+def packed(text: str) -> bytes:
+    """Compressed once for all screens with the same name."""
+    return gzip.compress(text.encode(), 6, mtime=0)
+
+
+def sent(request: HttpRequest, drawn: Drawn, title: str) -> HttpResponse:
+    if request.GET.get("seen") == drawn.token:
+        return HttpResponse(status=204)
+    text = titled(drawn, title)
+    if "gzip" not in request.META.get("HTTP_ACCEPT_ENCODING", ""):
+        response = HttpResponse(text)
+    else:
+        response = HttpResponse(packed(text), headers={"Content-Encoding": "gzip"})
     patch_vary_headers(response, ("Accept-Encoding",))
     return response
 
 
+def titled(drawn: Drawn, title: str) -> str:
+    return drawn.text.replace(TITLE, escape(title))
+
+
 def rendered(taken: Pulse, shown: Shown, token: str) -> str:
     board = board_of(taken, shown.scope, timezone.now())
-    return render_to_string("wall/_board.html", context_of(board) | {"title": shown.title, "token": token})
+    return render_to_string("wall/_board.html", context_of(board) | {"title": TITLE, "token": token})
 
 
 def context_of(board: Board) -> dict[str, Any]:

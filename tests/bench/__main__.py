@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import browser, cycles, errors, files, idle, imports, million, pages, polls
+from tests.bench import browser, cycles, errors, files, idle, imports, million, pages, polls, walls
 from tests.bench.figures import Row, Wrong
 from tests.bench.processes import HERE, say
 
 BATCHES = 100_000
-NAMES = ("imports", "files", "polls", "cycles", "idle", "pages", "browser", "errors", "million")
-NEED_AN_IMPORT = {"polls", "cycles", "idle", "pages", "browser"}
+NAMES = ("imports", "files", "polls", "cycles", "idle", "pages", "browser", "walls", "errors", "million")
+NEED_AN_IMPORT = {"polls", "cycles", "idle", "pages", "browser", "walls"}
 MARKED = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
@@ -72,6 +72,7 @@ def measure(folder: Path, names: Sequence[str], batches: int, *, quick: bool) ->
         "idle": lambda: idle.measure(prepared, batches, start, seconds=60 if quick else 600),
         "pages": lambda: pages.measure(prepared, batches),
         "browser": lambda: browser.measure(prepared, batches),
+        "walls": lambda: walls.measure(prepared, batches, start, quick=quick),
     }
     for name, work in rest.items():
         if name in names:

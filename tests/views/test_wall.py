@@ -15,6 +15,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from dashboard import sharing
 from dashboard.models import Concern, Connection, SavedView, Share, User
+from dashboard.views import wall
 from tests.batches_made import batch_made, connection_made, counts
 from tests.walls_made import link_made, wall_made
 
@@ -73,6 +74,27 @@ def test_an_unchanged_board_is_a_204_and_a_changed_one_is_drawn_once_for_all(
     Connection.objects.filter(pk=made[0].pk).update(revision=99)
     settings.PULSE_SECONDS = 0.0
     assert client.get(f"/wall/{token}/?seen={seen_of(page)}", headers=POLL).status_code == 200
+
+
+@pytest.mark.usefixtures("still")
+def test_while_everything_moves_a_board_is_drawn_now_and_then_for_links_of_any_name(
+    client: Client, ana: User, settings: LazySettings
+) -> None:
+    """A sync that never rests gives every poll another token, and every screen may have a link of its own."""
+    made = wall_made(20)
+    settings.BOARD_SECONDS = 60.0
+    links = [link_made(ana, name=name) for name in ("kitchen", "<b>hall</b>")]
+    kitchen, hall = (client.get(f"/wall/{token}/?seen=0", headers=POLL).text for token in links)
+    assert "kitchen" in kitchen
+    assert "&lt;b&gt;hall" in hall
+    assert "kitchen" not in hall
+    assert seen_of(kitchen) == seen_of(hall)
+    Connection.objects.filter(pk=made[0].pk).update(revision=99)
+    assert client.get(f"/wall/{links[0]}/?seen={seen_of(kitchen)}", headers=POLL).status_code == 204
+    settings.BOARD_SECONDS = 0.0
+    wall._drawn.clear()
+    fresh = client.get(f"/wall/{links[0]}/?seen={seen_of(kitchen)}", headers=POLL)
+    assert seen_of(fresh.text) != seen_of(kitchen)
 
 
 def test_time_alone_changes_a_board_once_a_minute(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
