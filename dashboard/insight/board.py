@@ -26,6 +26,7 @@ Health = Connection.Health
 STALE = (Health.STALE, Health.LOST)
 ROWS = 20  # of a board of rows
 FIVE, EIGHT = 5, 8  # beside one; that need attention, beside many
+NEAR = 200  # ended batches among which the latest of a scope mostly are
 MOST_ESTIMATED = 40  # of many: those that may not be done in time
 AT_RISK = "at_risk"  # not a concern that is kept: it follows from the estimate of this moment
 RANKS: dict[str, float] = {**SEVERITY, AT_RISK: SEVERITY[Reason.OVERDUE] + 0.5}
@@ -376,12 +377,18 @@ def course_of(batch: Batch) -> list[tuple[datetime, int]]:
 
 
 def last_of(scope: Scope) -> list[Batch]:
-    rows = scope.rows().filter(finished_at__isnull=False)
-    if not scope.is_whole:
-        # What is rare would be looked for in all of history.
-        near = Batch.objects.filter(connection__in=scope.connections, finished_at__isnull=False)
-        rows = rows.filter(pk__in=near.order_by("-finished_at", "-pk").values("pk")[:LOOKED])
-    return list(rows.only(*COLUMNS).fetch_mode(FETCH_RAISE).order_by("-finished_at", "-pk")[:FIVE])
+    """The latest five that ended, looked for among the latest of all: no index has those of a connection in order, and
+    what is rare would be looked for in all of history."""
+    ended = Batch.objects.filter(finished_at__isnull=False).order_by("-finished_at", "-pk")
+    found: list[Batch] = []
+    for most in (NEAR, LOOKED):
+        latest = ended.values_list("pk", "connection")[:most]
+        near = [pk for pk, connection in latest if connection in scope.connections]
+        rows = Batch.objects.filter(scope.condition, pk__in=near[:FIVE] if scope.is_whole else near)
+        found = list(rows.only(*COLUMNS).fetch_mode(FETCH_RAISE).order_by("-finished_at", "-pk")[:FIVE])
+        if len(found) == FIVE:
+            break
+    return found
 
 
 def last_day(scope: Scope, now: datetime) -> LastDay:
