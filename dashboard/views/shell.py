@@ -28,6 +28,7 @@ Health = Connection.Health
 CADENCES = (5, 15, 60)
 POLL_SECONDS = 15
 BEATS_SHOWN = 4
+TABS_SHOWN = 12
 STRIPS_SHOWN = 4
 # A part that is starting is not yet news.
 START_TAKES = timedelta(seconds=60)
@@ -132,7 +133,8 @@ class Tab:
 
 
 def tabs_of(request: HttpRequest) -> list[Tab]:
-    """One's own, then the team's, each by name. The list marks the one whose filter it shows."""
+    """One's own, then the team's, each by name. The list marks the one whose filter it shows. Of more than fit the last
+    tab leads to all."""
     base = reverse("batches")
     here = kept_of(request.GET.dict()) if request.path == base else None
     found = SavedView.objects.visible_to(request.user).order_by("name", "pk")
@@ -145,7 +147,12 @@ def tabs_of(request: HttpRequest) -> list[Tab]:
         )
         for view in found.only("name", "query", "owner")
     ]
-    return sorted(tabs, key=lambda tab: not tab.is_own)
+    tabs.sort(key=lambda tab: not tab.is_own)
+    if len(tabs) <= TABS_SHOWN:
+        return tabs
+    tabs.sort(key=lambda tab: not tab.is_current)
+    words = _("All %(count)s views") % {"count": number(len(tabs))}
+    return [*tabs[:TABS_SHOWN], Tab(words, reverse("saved-views"), is_own=False, is_current=False)]
 
 
 def signs_of(taken: Pulse) -> list[Sign]:

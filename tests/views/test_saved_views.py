@@ -208,3 +208,12 @@ def test_the_page_says_what_a_view_shows_as_the_list_calls_it(vic: User, client_
         "owner:ana · Partial · OpenAI / prod · Most failed first",
         "nonsense · a connection that is gone · upwards",
     ]
+
+
+def test_of_very_many_views_some_are_tabs_and_the_last_leads_to_all(vic: User, client_of: ClientOf) -> None:
+    everything_made()
+    desk = client_of(vic)
+    for n in range(40):
+        SavedView.objects.create(name=f"view {n:02}", owner=vic, query=f"q=model%3Am{n}")
+    assert tabs(get(desk)) == [*(f"view {n:02}" for n in range(12)), "All 40 views"]
+    assert tabs(get(desk, "/batches/?q=model:m30"))[0] == "view 30"
