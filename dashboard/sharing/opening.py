@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
+from dashboard.access import Roles
 from dashboard.models import Share
 from dashboard.models.connection import Visible
 
@@ -46,8 +47,12 @@ def opened_by(token: str) -> Opened | None:
 
 
 def _read(token_hash: str) -> Opened | None:
-    share = Share.objects.working().select_related("made_by").filter(token_hash=token_hash).first()
-    if share is None or (visible := share.shows) == frozenset():
+    share = Share.objects.working().filter(token_hash=token_hash).first()
+    if share is None:
+        return None
+    # With rights and limits in one query, as of who signs in.
+    share.made_by = Roles().get_user(share.made_by_id)
+    if (visible := share.shows) == frozenset():
         return None
     return Opened(share, visible)
 
