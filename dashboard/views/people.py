@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import F, QuerySet
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -253,6 +253,7 @@ def deactivate(request: HttpRequest, pk: int) -> HttpResponse:
                     User.objects.filter(pk=pk).update(is_active=False, session_round=F("session_round") + 1)
                     record(request, "person.deactivate", found.get_username(), person=found)
                     revoke_invitations_of(request, found)
+                    Invitation.objects.revoke_resets(found)
         if not mistakes:
             forget(found)
             messages.success(request, _("%(name)s was deactivated.") % {"name": found}, extra_tags="ui-check")
@@ -264,8 +265,7 @@ def deactivate(request: HttpRequest, pk: int) -> HttpResponse:
 
 def would_widen(share: Share) -> bool:
     """Whether it would show more in the name of an admin, who has no limits, than it does now."""
-    within = share.kind == Share.Kind.BATCH or QueryDict(share.query).get("connection", "").isdecimal()
-    return share.visible is not None and not within
+    return share.shows != share.concerns
 
 
 def settle_links(request: HttpRequest, found: User, links: QuerySet[Share], *, keep: bool) -> None:
