@@ -181,6 +181,8 @@ def person(request: HttpRequest, pk: int) -> HttpResponse:
         "is_you": is_you,
         "links": Share.objects.working().filter(made_by=found).count(),
         "may_reset": may_reset(request, found),
+        "has_second_factor": has_second_factor(found),
+        "provider": settings.OIDC_NAME if settings.OIDC_ROLES else "",
         "can_mail": bool(found.email) and mail.can_send(),
     }
     return render(request, "people/person.html", context)
@@ -309,6 +311,31 @@ def end_sessions(request: HttpRequest, found: User) -> None:
         User.objects.filter(pk=found.pk).update(session_round=F("session_round") + 1)
         record(request, "session.end_all", found.get_username(), person=found)
     forget_person(found.pk)
+
+
+@for_acting_admins
+@require_POST
+def second_factor(request: HttpRequest, pk: int) -> HttpResponse:
+    """For who has lost it: they sign in by the password alone, and can set up another."""
+    found = get_object_or_404(User, pk=pk)
+    if may_reset(request, found) and has_second_factor(found):
+        with transaction.atomic():
+            factors_of(found).delete()
+            record(request, "person.second_factor", found.get_username(), person=found, detail="removed: all")
+        said = _("%(name)s signs in without a second factor until they set one up again.")
+        messages.success(request, said % {"name": found}, extra_tags="ui-check")
+    return redirect("person", pk=pk)
+
+
+def factors_of(found: User) -> QuerySet[Any]:
+    from allauth.mfa.models import Authenticator
+
+    factors: QuerySet[Any] = Authenticator.objects.filter(user=found)
+    return factors
+
+
+def has_second_factor(found: User) -> bool:
+    return settings.ALLAUTH and factors_of(found).exists()
 
 
 def may_reset(request: HttpRequest, found: User) -> bool:
