@@ -1,25 +1,23 @@
-"""Django's admin, for looking inside; only there with DASHBOARD_ADMIN=1. Edits nothing but people.
+"""Django's admin, for looking inside; only there with DASHBOARD_ADMIN=1. Edits nothing.
 
-The role admin opens it, without Django's own is_staff. Connections are changed on their own page, where a change is
-audited and seen by open pages. Keys are never shown here.
+The role admin opens it, without Django's own is_staff. Connections and people are changed on their own pages, where a
+change is audited and seen by open pages. Keys are never shown here.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
-from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from dashboard.access import PEOPLE
 from dashboard.models import AuditEntry, Batch, Connection, User
 
 if TYPE_CHECKING:
     Admin = admin.ModelAdmin[Any]
-    PeopleAdmin = UserAdmin[User]
 else:
     Admin = admin.ModelAdmin
-    PeopleAdmin = UserAdmin
 
 
 def may_enter(request: HttpRequest) -> bool:
@@ -27,7 +25,34 @@ def may_enter(request: HttpRequest) -> bool:
     return request.user.is_active and request.user.has_perm(PEOPLE)
 
 
+def sign_in(request: HttpRequest, _extra_context: Any = None) -> HttpResponse:
+    """One way in for everything: it notes who comes and asks for the second factor, which Django's own does not."""
+    if request.user.is_authenticated and not may_enter(request):
+        raise PermissionDenied
+    return redirect("admin:index")
+
+
+def change_password(_request: HttpRequest, _extra_context: Any = None) -> HttpResponse:
+    """Likewise: there guesses at the old one are counted."""
+    return redirect("you")
+
+
 admin.site.has_permission = may_enter  # type: ignore[method-assign]
+admin.site.login = sign_in  # type: ignore[method-assign, assignment]
+admin.site.password_change = change_password  # type: ignore[method-assign, assignment]
+
+
+def addresses() -> list[Any]:
+    """Of what is ours: others would show secrets of second factors, and edit groups that every migration sets again.
+
+    Asked when every app has registered what it has.
+    """
+    for model in [model for model in admin.site._registry if model._meta.app_label != "dashboard"]:
+        admin.site.unregister(model)
+    return every_address()
+
+
+every_address, admin.site.get_urls = admin.site.get_urls, addresses  # type: ignore[method-assign]
 
 
 class LookOnly(Admin):
@@ -67,25 +92,11 @@ class AuditEntryAdmin(LookOnly):
 
 
 @admin.register(User)
-class PersonAdmin(PeopleAdmin):
+class PersonAdmin(LookOnly):
+    """Changed at /people/ alone: there it is audited, ends sessions, and leaves one admin at least."""
+
     list_display = ("username", "email", "is_active", "is_superuser", "last_login")
-    filter_horizontal = ("groups",)
-    # Without permissions of a single person: rights come from the groups viewer, operator and admin alone.
-    fieldsets = (
-        (None, {"fields": ("username", "password")}),
-        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
-        (_("Rights"), {"fields": ("is_active", "is_superuser", "groups")}),
+    fields = (
+        *("username", "first_name", "last_name", "email", "is_active", "is_superuser", "groups"),
+        *("is_limited", "connections", "date_joined", "last_login"),
     )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Nobody makes a superuser, of themselves or of another, who is none."""
-        return () if request.user.is_superuser else ("is_superuser",)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nor becomes one by another's password."""
-        above = obj is not None and obj.is_superuser and not request.user.is_superuser
-        return not above and super().has_change_permission(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        above = obj is not None and obj.is_superuser and not request.user.is_superuser
-        return not above and super().has_delete_permission(request, obj)

@@ -48,6 +48,7 @@ VERBS = {
     "person.deactivate": _("deactivated the account of"),
     "person.activate": _("activated the account of"),
     "person.reset": _("made a link for a new password of"),
+    "person.second_factor": _("changed the second factor of"),
     "person.password": _("changed the password of"),
     "invitation.make": _("invited"),
     "invitation.renew": _("made a new link for the invitation of"),

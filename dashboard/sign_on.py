@@ -10,20 +10,24 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from allauth.socialaccount.providers.openid_connect.views import callback, login
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from requests import RequestException
 
 from dashboard.access import give_role, groups_in, role_for, role_of
 from dashboard.addresses import client_address
 from dashboard.audit import record
-from dashboard.models import User
+from dashboard.models import Invitation, User
 
 log = logging.getLogger("dashboard.access")
 
@@ -37,8 +41,15 @@ def role_said(login: SocialLogin) -> str:
 
 def keep_role(request: HttpRequest, user: User, role: str) -> None:
     """Exactly this role, or none. It acts within REMEMBER_SECONDS on pages that are open."""
-    if (before := role_of(user)) != role:
+    # Whoever is deactivated has no rights to compare, and is not let in either.
+    if user.is_active and (before := role_of(user)) != role:
         give_role(user, role)
+        if before == "admin":
+            for invitation in Invitation.objects.usable().filter(made_by=user):
+                invitation.revoked_at = timezone.now()
+                invitation.save(update_fields=["revoked_at"])
+                detail = "together with the rights of who made it"
+                record(user, "invitation.revoke", invitation.named, detail=detail, address=client_address(request))
         words = f"by the groups of {settings.OIDC_NAME}"
         record(
             user,
@@ -115,3 +126,9 @@ class SignOn(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def get_connect_redirect_url(self, request: HttpRequest, socialaccount: Any) -> str:
         return reverse("you")
+
+
+@receiver([authenticator_added, authenticator_removed, authenticator_reset])
+def note_second_factor(signal: Any, request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
+    did = {id(authenticator_added): "added", id(authenticator_removed): "removed"}.get(id(signal), "made anew")
+    record(request, "person.second_factor", user.get_username(), person=user, detail=f"{did}: {authenticator.type}")

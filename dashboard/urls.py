@@ -86,6 +86,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/<int:pk>/activate/", people.activate, name="person-activate"),
     path("people/<int:pk>/sign-out/", people.sign_out, name="person-sign-out"),
     path("people/<int:pk>/reset/", invitations.reset, name="person-reset"),
+    path("people/<int:pk>/second-factor/", people.second_factor, name="person-second-factor"),
     path("invitation/<str:token>/", invitations.invitation, name="invitation"),
     # /audit/
     path("audit/", audit.audit, name="audit"),

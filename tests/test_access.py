@@ -95,6 +95,7 @@ DOORS = {
     "person-activate": Door("mei", "post", "person"),
     "person-sign-out": Door("mei", "post", "person"),
     "person-reset": Door("mei", "post", "person"),
+    "person-second-factor": Door("mei", "post", "person"),
     "invitation": Door("nobody", more=(TOKEN,)),
     "audit": Door("mei"),
     "audit-export": Door("mei", more=("csv",)),

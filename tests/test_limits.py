@@ -92,6 +92,7 @@ OF_ONE_THING = {
 # Nothing of any connection stands there for who is no admin, and no admin is limited.
 SHOW_NOTHING = {
     *("saved-view-add", "connection-add", "people", "invite", "invitation-renew", "invitation-revoke", "person"),
+    "person-second-factor",
     *("person-deactivate", "person-activate", "person-sign-out", "person-reset", "invitation", "audit", "audit-export"),
     *("you-look", "you-password", "you-sign-out", "login", "first-admin", "logout", "healthz", "readyz", "robots"),
 }

@@ -6,13 +6,16 @@ With a person it makes nobody: whoever has it chooses that person's new password
 import hashlib
 import secrets
 from datetime import datetime, timedelta
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
 from dashboard.models.connection import Connection
+
+if TYPE_CHECKING:
+    from dashboard.models.user import User
 
 INVITATION_LIFE = timedelta(days=7)
 RESET_LIFE = timedelta(days=1)
@@ -21,6 +24,10 @@ RESET_LIFE = timedelta(days=1)
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def usable(self, now: datetime | None = None) -> Self:
         return self.filter(used_at=None, revoked_at=None, expires_at__gt=now or timezone.now())
+
+    def revoke_resets(self, person: "User") -> None:
+        """The links by which somebody could choose this person's password."""
+        self.usable().filter(person=person).update(revoked_at=timezone.now())
 
 
 class Invitation(models.Model):

@@ -78,15 +78,18 @@ class Share(models.Model):
     @property
     def shows(self) -> Visible:
         """Of these the ones that its scope can concern: what moves elsewhere is no news to who has the link."""
-        visible = self.visible
+        visible, concerned = self.visible, self.concerns
+        if visible is None or concerned is None:
+            return visible if concerned is None else concerned
+        return concerned & visible
+
+    @property
+    def concerns(self) -> Visible:
+        """The connections that its scope can concern, None for all; what somebody without limits would show by it."""
         said = dict(parse_qsl(self.query)).get("connection", "")
         if self.batch_id:
-            concerned = frozenset(Batch.objects.filter(pk=self.batch_id).values_list("connection", flat=True))
-        elif said.isdecimal() and len(said) < 19:
-            concerned = frozenset({int(said)})
-        else:
-            return visible
-        return concerned if visible is None else concerned & visible
+            return frozenset(Batch.objects.filter(pk=self.batch_id).values_list("connection", flat=True))
+        return frozenset({int(said)}) if said.isdecimal() and len(said) < 19 else None
 
     @property
     def audited_as(self) -> str:

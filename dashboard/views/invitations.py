@@ -128,7 +128,7 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
         email=found.email, person=found, made_by_id=request.user.pk, who=request.user.get_username()
     )
     with transaction.atomic():
-        Invitation.objects.usable().filter(person=found).update(revoked_at=timezone.now())
+        Invitation.objects.revoke_resets(found)
         token = invitation.new_token()
         invitation.save()
         record(request, "person.reset", found.get_username(), person=found)
@@ -232,10 +232,21 @@ def answered(request: HttpRequest, token: str) -> HttpResponse:
         user = accept(request, form, token)
         if user is None:
             return spent(request)
-        auth.login(request, user, backend="dashboard.access.Roles")
-        return redirect("overview")
+        return enter(request, user)
     context = {"form": form, "invitation": found, "role": ROLE_NAMES.get(found.role, "")}
     return render(request, "people/invitation.html", context)
+
+
+def enter(request: HttpRequest, user: User) -> HttpResponse:
+    """Signed in instead of whoever was; a link stands for the password, and never for the second factor."""
+    if not settings.ALLAUTH:
+        auth.login(request, user, backend="dashboard.access.Roles")
+        return redirect("overview")
+    from allauth.account.utils import perform_login
+
+    auth.logout(request)
+    asked: HttpResponse = perform_login(request, user, redirect_url=reverse("overview"))
+    return asked
 
 
 def accept(request: HttpRequest, form: NewPersonForm | ResetForm, token: str) -> User | None:
@@ -244,9 +255,11 @@ def accept(request: HttpRequest, form: NewPersonForm | ResetForm, token: str) ->
         used = Invitation.use(token)
         if used is None:
             return None
-        user: User = form.save()
+        user: User = form.save(commit=used.person is None)
         address = client_address(request)
         if used.person:
+            # Nothing else: an admin may have deactivated or limited them since they were read.
+            user.save(update_fields=["password"])
             detail = f"by a link of {used.who}"
             record(user, "person.password", user.get_username(), person=user, detail=detail, address=address)
         else:

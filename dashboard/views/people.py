@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import F, QuerySet
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -181,6 +181,8 @@ def person(request: HttpRequest, pk: int) -> HttpResponse:
         "is_you": is_you,
         "links": Share.objects.working().filter(made_by=found).count(),
         "may_reset": may_reset(request, found),
+        "has_second_factor": has_second_factor(found),
+        "provider": settings.OIDC_NAME if settings.OIDC_ROLES else "",
         "can_mail": bool(found.email) and mail.can_send(),
     }
     return render(request, "people/person.html", context)
@@ -253,6 +255,7 @@ def deactivate(request: HttpRequest, pk: int) -> HttpResponse:
                     User.objects.filter(pk=pk).update(is_active=False, session_round=F("session_round") + 1)
                     record(request, "person.deactivate", found.get_username(), person=found)
                     revoke_invitations_of(request, found)
+                    Invitation.objects.revoke_resets(found)
         if not mistakes:
             forget(found)
             messages.success(request, _("%(name)s was deactivated.") % {"name": found}, extra_tags="ui-check")
@@ -264,8 +267,7 @@ def deactivate(request: HttpRequest, pk: int) -> HttpResponse:
 
 def would_widen(share: Share) -> bool:
     """Whether it would show more in the name of an admin, who has no limits, than it does now."""
-    within = share.kind == Share.Kind.BATCH or QueryDict(share.query).get("connection", "").isdecimal()
-    return share.visible is not None and not within
+    return share.shows != share.concerns
 
 
 def settle_links(request: HttpRequest, found: User, links: QuerySet[Share], *, keep: bool) -> None:
@@ -309,6 +311,31 @@ def end_sessions(request: HttpRequest, found: User) -> None:
         User.objects.filter(pk=found.pk).update(session_round=F("session_round") + 1)
         record(request, "session.end_all", found.get_username(), person=found)
     forget_person(found.pk)
+
+
+@for_acting_admins
+@require_POST
+def second_factor(request: HttpRequest, pk: int) -> HttpResponse:
+    """For who has lost it: they sign in by the password alone, and can set up another."""
+    found = get_object_or_404(User, pk=pk)
+    if may_reset(request, found) and has_second_factor(found):
+        with transaction.atomic():
+            factors_of(found).delete()
+            record(request, "person.second_factor", found.get_username(), person=found, detail="removed: all")
+        said = _("%(name)s signs in without a second factor until they set one up again.")
+        messages.success(request, said % {"name": found}, extra_tags="ui-check")
+    return redirect("person", pk=pk)
+
+
+def factors_of(found: User) -> QuerySet[Any]:
+    from allauth.mfa.models import Authenticator
+
+    factors: QuerySet[Any] = Authenticator.objects.filter(user=found)
+    return factors
+
+
+def has_second_factor(found: User) -> bool:
+    return settings.ALLAUTH and factors_of(found).exists()
 
 
 def may_reset(request: HttpRequest, found: User) -> bool:

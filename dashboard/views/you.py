@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard.audit import record
 from dashboard.middleware import forget_person, suit, zones
-from dashboard.models import User
+from dashboard.models import Invitation, User
 from dashboard.views.people import end_sessions
 from dashboard.views.shell import CADENCES
 from dashboard.views.sign_in import locked_words, minutes_to_wait
@@ -176,7 +176,10 @@ def password(request: HttpRequest) -> HttpResponse:
             return page(request, password=PasswordForm(user), locked=locked)
         return page(request, password=form)
     with transaction.atomic():
-        form.save()
+        form.save(commit=False)
+        # Nothing else: an admin may have deactivated or limited them since they were read.
+        user.save(update_fields=["password"])
+        Invitation.objects.revoke_resets(user)
         record(request, "person.password", user.get_username(), person=user)
     forget_person(user.pk)
     auth.update_session_auth_hash(request, user)

@@ -211,6 +211,8 @@ def test_a_second_factor_is_asked_for_once_somebody_has_one(place: Place, window
     window.get_by_role("button", name="Activate").click()
     expect(window.get_by_role("main")).to_contain_text(re.compile(r"recovery codes", re.IGNORECASE))
     window.context.clear_cookies()
+    noted = "SELECT actor, detail FROM dashboard_auditentry WHERE verb = 'person.second_factor' ORDER BY id"
+    assert ("vic", "added: totp") in place.installation.rows(noted)
 
     sign_in()
     expect(window).to_have_url(re.compile("/second-factor/authenticate/"))
@@ -225,3 +227,41 @@ def test_a_second_factor_is_asked_for_once_somebody_has_one(place: Place, window
     window.get_by_label("Code").fill(code(secret))
     window.get_by_role("button", name="Sign in").click()
     expect(window).to_have_url(f"{place.url}/")
+
+
+def test_a_link_for_a_new_password_asks_for_the_second_factor_and_an_admin_removes_it(
+    place: Place, window: Page
+) -> None:
+    place.installation.python(
+        "from allauth.mfa.totp.internal.auth import TOTP\n"
+        "from django.contrib.auth.models import Group\n"
+        "from dashboard.models import Invitation, User\n"
+        f"lena = User.objects.create_user('lena', password={PASSWORD!r})\n"
+        "lena.groups.add(Group.objects.get(name='viewer'))\n"
+        "TOTP.activate(lena, 'JBSWY3DPEHPK3PXP')\n"
+        "link = Invitation(person=lena, who='mei')\n"
+        "link.new_token()\n"
+        "link.token_hash = Invitation.hash('a-token')\n"
+        "link.save()\n"
+        f"User.objects.create_superuser('chief', password={PASSWORD!r})"
+    )
+    window.goto(f"{place.url}/invitation/a-token/")
+    window.get_by_label("New password", exact=True).fill(f"{PASSWORD} 2")
+    window.get_by_label("New password, once more").fill(f"{PASSWORD} 2")
+    window.get_by_role("button", name="Set the password and sign in").click()
+    expect(window).to_have_url(re.compile("/second-factor/authenticate/"))
+    window.goto(f"{place.url}/batches/")
+    expect(window).to_have_url(re.compile("/sign-in/"))
+
+    window.get_by_label("Name").fill("chief")
+    window.get_by_label("Password").fill(PASSWORD)
+    window.get_by_role("button", name="Sign in", exact=True).click()
+    expect(window).to_have_url(f"{place.url}/batches/")
+    [(pk,)] = place.installation.rows("SELECT id FROM dashboard_user WHERE username = 'lena'")
+    window.goto(f"{place.url}/people/{pk}/")
+    expect(window.get_by_role("main")).to_contain_text("gets the role of their groups there")
+    window.get_by_role("button", name="Remove the second factor").click()
+    expect(window.get_by_text("lena signs in without a second factor")).to_be_visible()
+    expect(window.get_by_role("button", name="Remove the second factor")).to_have_count(0)
+    entries = "SELECT actor, target FROM dashboard_auditentry WHERE detail = 'removed: all'"
+    assert place.installation.rows(entries) == [("chief", "lena")]

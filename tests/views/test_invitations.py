@@ -256,3 +256,29 @@ def test_who_was_an_admin_when_the_page_was_opened_invites_nobody(client_of: Cli
     desk = client_of(second)
     second.groups.clear()
     assert desk.post("/people/invite/", BY_MAIL).status_code == 403
+
+
+class WhileChoosing:
+    """A validator of passwords, which are checked between reading somebody and writing them: then things happen."""
+
+    def validate(self, _password: str, _user: User | None = None) -> None:
+        User.objects.filter(username="vic").update(is_active=False, session_round=7)
+
+
+def test_a_link_for_a_new_password_activates_nobody_who_is_deactivated_meanwhile(
+    admin: Client, vic: User, settings: LazySettings
+) -> None:
+    link = link_in(admin.post(f"/people/{vic.pk}/reset/").content.decode())
+    settings.AUTH_PASSWORD_VALIDATORS = [{"NAME": "tests.views.test_invitations.WhileChoosing"}]
+    browser = Client()
+    browser.post(link, AGAIN)
+    vic.refresh_from_db()
+    assert (vic.is_active, vic.session_round) == (False, 7)
+    assert browser.get("/batches/").status_code == 302
+
+
+def test_a_link_for_a_new_password_does_not_outlive_a_deactivation(admin: Client, vic: User) -> None:
+    link = link_in(admin.post(f"/people/{vic.pk}/reset/").content.decode())
+    admin.post(f"/people/{vic.pk}/deactivate/")
+    admin.post(f"/people/{vic.pk}/activate/")
+    assert Client().get(link).status_code == 404

@@ -159,6 +159,10 @@ def test_a_link_is_not_kept_where_it_would_show_more(admin: Client, ana: User, p
     ana.connections.add(prod)
     wide, narrow = share_of(ana), share_of(ana, query=f"connection={prod.pk}")
     one = share_of(ana, kind="batch", batch=batch_made(prod))
+    # Made before they were limited; dark since, and to stay so.
+    other = connection_made("other")
+    share_of(ana, query=f"connection={other.pk}")
+    share_of(ana, kind="batch", batch=batch_made(other))
     assert "cannot be kept" in admin.get(f"/people/{ana.pk}/deactivate/").content.decode()
     admin.post(f"/people/{ana.pk}/deactivate/", {"links": "keep"})
     assert set(Share.objects.working().values_list("pk", flat=True)) == {narrow.pk, one.pk}

@@ -5,7 +5,7 @@ from axes.models import AccessAttempt
 from django.conf import LazySettings
 from django.test import Client
 
-from dashboard.models import AuditEntry, User
+from dashboard.models import AuditEntry, Invitation, User
 from tests.cast import PASSWORD, ClientOf
 
 CHOSEN = {"language": "de", "time_zone": "Europe/Berlin", "theme": "dark", "cadence": "60"}
@@ -151,3 +151,31 @@ def test_where_only_looking_is_allowed_one_may_still_look_after_oneself(
     assert viewer.post("/you/look/", {"theme": "dark"}).status_code == 204
     assert viewer.post("/you/password/", CHANGE).status_code == 302
     assert viewer.post("/you/sign-out/").status_code == 302
+
+
+class WhileChoosing:
+    """A validator of passwords, which are checked between reading somebody and writing them: then things happen."""
+
+    def validate(self, _password: str, _user: User | None = None) -> None:
+        User.objects.filter(username="vic").update(is_active=False, session_round=7)
+
+
+def test_whoever_is_deactivated_while_they_change_their_password_stays_deactivated(
+    viewer: Client, vic: User, settings: LazySettings
+) -> None:
+    settings.AUTH_PASSWORD_VALIDATORS = [{"NAME": "tests.views.test_you.WhileChoosing"}]
+    changed = {"old_password": PASSWORD, "new_password1": "another long one", "new_password2": "another long one"}
+    viewer.post("/you/password/", changed)
+    vic.refresh_from_db()
+    assert vic.check_password("another long one"), "it came as far as writing"
+    assert (vic.is_active, vic.session_round) == (False, 7)
+    assert viewer.get("/batches/").status_code == 302
+
+
+def test_a_new_password_ends_a_link_for_another(viewer: Client, admin: Client, vic: User) -> None:
+    admin.post(f"/people/{vic.pk}/reset/")
+    viewer.post(
+        "/you/password/",
+        {"old_password": PASSWORD, "new_password1": "another long one", "new_password2": "another long one"},
+    )
+    assert not Invitation.objects.usable().exists()
