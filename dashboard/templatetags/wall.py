@@ -251,9 +251,22 @@ def aged(words: str, at: datetime | None, now: datetime, connection: int = 0) ->
 @register.simple_tag
 def rows_of_wall(board: Board) -> SafeString:
     """What needs attention first: also what has ended, and connections; then what runs, the nearest deadline first."""
-    drawn = [need_row(need, board) for need in board.needs]
-    drawn += [line_row(line, None) for line in board.lines if line.need is None]
+    needs, calm = board.rows
+    drawn = [need_row(need, board) for need in board.needs[:needs]]
+    if left := board.needed - len(drawn):
+        words = ngettext("+ %(count)s more needs attention", "+ %(count)s more need attention", left)
+        drawn.append(more_row(words % {"count": count(left)}))
+    lines = [line for line in board.lines if line.need is None]
+    drawn += [line_row(line, None) for line in lines[:calm]]
+    if left := len(lines) - calm:
+        drawn.append(
+            more_row(ngettext("+ %(count)s more running", "+ %(count)s more running", left) % {"count": count(left)})
+        )
     return SafeString("".join(drawn))  # safe: escaped in both
+
+
+def more_row(words: str) -> str:
+    return f'<li class="more">{escape(words)}</li>'
 
 
 def need_row(need: Need, board: Board) -> str:
