@@ -252,7 +252,7 @@ def aged(words: str, at: datetime | None, now: datetime, connection: int = 0) ->
 def rows_of_wall(board: Board) -> SafeString:
     """What needs attention first: also what has ended, and connections; then what runs, the nearest deadline first."""
     needs, calm = board.rows
-    drawn = [need_row(need, board) for need in board.needs[:needs]]
+    drawn = [need_row(need, board) for need in needs_shown(board, needs)]
     if left := board.needed - len(drawn):
         words = ngettext("+ %(count)s more needs attention", "+ %(count)s more need attention", left)
         drawn.append(more_row(words % {"count": count(left)}))
@@ -263,6 +263,17 @@ def rows_of_wall(board: Board) -> SafeString:
             more_row(ngettext("+ %(count)s more running", "+ %(count)s more running", left) % {"count": count(left)})
         )
     return SafeString("".join(drawn))  # safe: escaped in both
+
+
+def needs_shown(board: Board, most: int) -> list[Need]:
+    """Where not all fit, what runs and may still be saved is not left out for what ended long ago."""
+    if board.needed <= most:
+        return board.needs
+    running = [line.need for line in board.lines if line.need]
+    places = {need.batch.pk for need in running if need.batch}
+    others = [need for need in board.needs if need.batch is None or need.batch.pk not in places]
+    kept = running[: most - min(3, len(others))]
+    return others[: most - len(kept)] + kept
 
 
 def more_row(words: str) -> str:

@@ -295,10 +295,15 @@ def test_of_more_than_fits_the_rows_say_how_much_is_not_shown(
         Concern.objects.create(
             connection=two[0], batch=bad, reason="failed_validation", opened_at=timezone.now(), evidence={}
         )
+    late = two[1].batches.get(name="azure-1")
+    Concern.objects.create(
+        connection=two[1], batch=late, reason="window_nearly_over", opened_at=timezone.now(), evidence={}
+    )
     page = text(viewer, "/wall/")
-    assert page.count('<li class="wrow') == 15 + 4
+    assert page.count('<li class="wrow') == 16 + 3
     assert "+ 15 more need attention" in page
-    assert "4 more running" in page
+    assert "3 more running" in page
+    assert "window nearly over" in page  # what can still be saved, though all others are worse
 
 
 def test_all_clear_says_the_time_the_last_and_the_number_watched(viewer: Client) -> None:
