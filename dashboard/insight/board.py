@@ -138,6 +138,15 @@ class Board:
     course: list[tuple[datetime, int]] = field(default_factory=list)  # of the one that runs: when so many were done
 
     @property
+    def rows(self) -> tuple[int, int]:
+        """How many needs and how many calm batches fit into ROWS, beside a line for each that has more of them."""
+        needs = min(self.needed, max(EIGHT, ROWS - 1 - self.running))
+        if self.needed + self.running <= ROWS:
+            needs = self.needed
+        left = ROWS - needs - (needs < self.needed)
+        return needs, self.running if self.running <= left else left - 1
+
+    @property
     def stale(self) -> list[Beat]:
         return [beat for beat in self.beats if beat.health in STALE]
 
@@ -176,7 +185,7 @@ def board_of(taken: Pulse, scope: Scope, now: datetime) -> Board:
     elif len(opened) == 1:
         load = "one"
     else:
-        load = "rows" if len(opened) <= ROWS and rows <= ROWS else "many" if opened else "rows"
+        load = "rows" if few else "many"
     return Board(
         load=load,
         now=now,

@@ -10,6 +10,10 @@ _PRIVATE = re.compile(
     r"""
       [\w.+%'\-]*\w(?:@|＠|﹫|%40)\w[\w.\-]*                              # addresses, of any alphabet and without a dot
     | \b(?:org|organi[sz]ation|tenant|account|workspace|subscription)(?:[-_ ]?id)?["']?\s*[:=]\s*["']?[\w\-]+
+    | \b(?:org|organi[sz]ation|tenant|account|workspace|subscription)\s+["'`‘“][^"'`’”]+["'`’”]
+    | \b(?:(?-i:org-(?=\w*[A-Z\d]))|acct_|wrkspc_)(?-i:[A-Za-z0-9]{3,})            # short ones, and other vendors'
+    | \barn:aws[\w\-]*:\S+ | \bprojects?/[\w.:\-]+ | \bproject_number:\d+   # Amazon's accounts, Google's projects
+    | (?<=//)[\w\-]+(?=\.(?:openai\.azure|cognitiveservices\.azure|services\.ai\.azure)\.com)  # Azure's resources
     | \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b                     # what vendors call people and projects
     | \b(?=\w*\d)(?=\w*[a-z])\w{32,}                                      # keys without a prefix
     """,

@@ -251,9 +251,33 @@ def aged(words: str, at: datetime | None, now: datetime, connection: int = 0) ->
 @register.simple_tag
 def rows_of_wall(board: Board) -> SafeString:
     """What needs attention first: also what has ended, and connections; then what runs, the nearest deadline first."""
-    drawn = [need_row(need, board) for need in board.needs]
-    drawn += [line_row(line, None) for line in board.lines if line.need is None]
+    needs, calm = board.rows
+    drawn = [need_row(need, board) for need in needs_shown(board, needs)]
+    if left := board.needed - len(drawn):
+        words = ngettext("+ %(count)s more needs attention", "+ %(count)s more need attention", left)
+        drawn.append(more_row(words % {"count": count(left)}))
+    lines = [line for line in board.lines if line.need is None]
+    drawn += [line_row(line, None) for line in lines[:calm]]
+    if left := len(lines) - calm:
+        drawn.append(
+            more_row(ngettext("+ %(count)s more running", "+ %(count)s more running", left) % {"count": count(left)})
+        )
     return SafeString("".join(drawn))  # safe: escaped in both
+
+
+def needs_shown(board: Board, most: int) -> list[Need]:
+    """Where not all fit, what runs and may still be saved is not left out for what ended long ago."""
+    if board.needed <= most:
+        return board.needs
+    running = [line.need for line in board.lines if line.need]
+    places = {need.batch.pk for need in running if need.batch}
+    others = [need for need in board.needs if need.batch is None or need.batch.pk not in places]
+    kept = running[: most - min(3, len(others))]
+    return others[: most - len(kept)] + kept
+
+
+def more_row(words: str) -> str:
+    return f'<li class="more">{escape(words)}</li>'
 
 
 def need_row(need: Need, board: Board) -> str:

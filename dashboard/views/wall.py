@@ -9,6 +9,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -79,7 +80,7 @@ def wall_by_link(request: HttpRequest, token: str) -> HttpResponse:
     """The scope is the share's alone: the address may choose looks, and nothing of what is seen."""
     share, taken = share_of(request), pulse_of(request)
     board = Shown(masked(share.name), share.query, scope_of(QueryDict(share.query), taken))
-    response = shown(request, taken, [board], by_link=True)
+    response = shown(request, taken, turns_of(board, taken) if rotation_of(request.GET) else [board], by_link=True)
     response["Referrer-Policy"] = "no-referrer"
     return response
 
@@ -126,6 +127,22 @@ def boards_of(request: HttpRequest, taken: Pulse) -> list[Shown]:
     source = " + ".join(board.source for board in found)
     together = Shown(_("All boards"), source, together_of([board.scope for board in found]))
     return [each for board in found for each in (together, board)]
+
+
+def turns_of(board: Shown, taken: Pulse) -> list[Shown]:
+    """What a link shows in turn where that is asked for: all of it, and between that each of its connections."""
+    scope = board.scope
+    if len(scope.connections) < 2:
+        return [board]
+    parts = [
+        Shown(
+            f"{board.title} · {masked(taken.names[connection])}",
+            f"{board.source} / {connection}",
+            replace(scope, connections=frozenset({connection})),
+        )
+        for connection in sorted(scope.connections)[:MOST_BOARDS]
+    ]
+    return [each for part in parts for each in (board, part)]
 
 
 def view_shown(request: HttpRequest, taken: Pulse, text: str) -> Shown:
@@ -301,8 +318,7 @@ def context_of(board: Board) -> dict[str, Any]:
             context |= {"line": line, "others": others[:FIVE], "more": more, "facts": facts_of(board)}
         case "rows":
             per_column = max(1, (min(ROWS, board.running + board.needed) + 1) // 2)
-            few = board.running + len(board.needs) <= 7
-            context |= {"per_column": per_column, "few": few, "more": board.needed - len(board.needs)}
+            context |= {"per_column": per_column, "few": board.running + board.needed <= 7}
         case "many":
             context |= many_of(board)
     return context

@@ -31,6 +31,23 @@ def test_it_is_composed_by_how_much_runs(active: int, load: str) -> None:
     assert len(found.lines) == active
 
 
+@pytest.mark.parametrize(
+    ("needed", "running", "shown"),
+    [(3, 17, (3, 17)), (44, 8, (11, 8)), (44, 18, (8, 10)), (5, 18, (5, 14)), (21, 0, (19, 0))],
+)
+def test_few_that_run_are_rows_however_much_needs_attention(needed: int, running: int, shown: tuple[int, int]) -> None:
+    prod, now = connection_made(), timezone.now()
+    for _ in range(running):
+        batch_made(prod, "in_progress", **counts(100, 40))
+    for _ in range(needed):
+        bad = batch_made(prod, "failed")
+        Concern.objects.create(connection=prod, batch=bad, reason="failed_validation", opened_at=now, evidence={})
+    found = board()
+    assert found.load == "rows"
+    assert (found.needed, found.running, found.rows) == (needed, running, shown)
+    assert sum(shown) + (shown[0] < needed) + (shown[1] < running) <= 20
+
+
 def test_nothing_connected_nothing_matching_and_a_first_import_differ_from_all_clear() -> None:
     assert board().load == "nothing"
     new = connection_made(synced_at=None, imported_at=None)

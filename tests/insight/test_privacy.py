@@ -58,6 +58,8 @@ def test_it_is_one_line_that_masking_again_does_not_change(text: str) -> None:
         "Bewertung Größe 7 (küche)",
         "commit 8f2c1d9ab",
         "judge 12 @ 3 pm",
+        "org-chart",
+        "reorganization of projects",
     ],
 )
 def test_ordinary_words_stay(text: str) -> None:
@@ -71,6 +73,13 @@ def test_ordinary_words_stay(text: str) -> None:
         ("org org-aBcDeFgH1234 has no access", "org […] has no access"),
         ("workspace_id: 3f2b, model x", "[…], model x"),
         ("id 123e4567-e89b-12d3-a456-426614174000 unknown", "id […] unknown"),
+        ("in organization org-9kZ on tokens", "in organization […] on tokens"),
+        ("organisation 'acme-corp' has none", "[…] has none"),
+        ("of wrkspc_01AbCd and acct_1A2b3C", "of […] and […]"),
+        ("arn:aws:bedrock:us-east-1:123456789012:model/x is unknown", "[…] is unknown"),
+        ("no quota in projects/acme-prod/locations/eu", "no quota in […]/locations/eu"),
+        ("consumer project_number:123456789", "consumer […]"),
+        ("https://acme-prod.openai.azure.com/openai/x", "https://[…].openai.azure.com/openai/x"),
         ("a\u202e\u200bb\x00", "ab"),
     ],
 )

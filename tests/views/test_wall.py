@@ -164,6 +164,24 @@ def test_a_link_shows_its_own_scope_whatever_its_address_says(
     assert "data-shift" not in light
 
 
+def test_a_link_shows_its_connections_in_turn_where_that_is_asked_for(
+    client: Client, ana: User, two: tuple[Connection, Connection]
+) -> None:
+    address = f"/wall/{link_made(ana, 'status=running')}/"
+    pages = [text(client, f"{address}?rotate=30&slide={i}") for i in range(4)]
+    assert 'data-slides="4" data-rotate="30"' in pages[0]
+    assert ["Kitchen ·" in page for page in pages] == [True] * 4
+    assert ['class="nm mid"><span>open-' in page for page in pages] == [True, True, True, False]
+    assert ['class="nm mid"><span>azure-' in page for page in pages] == [True, False, True, True]
+    narrow = f"/wall/{link_made(ana, 'q=open-1')}/?rotate=30"
+    for i in range(4):
+        page = text(client, f"{narrow}&slide={i}")
+        assert "open-0" not in page  # each of them within its filter
+        assert "azure-" not in page
+    assert 'data-slides="1"' in text(client, address)  # only if asked
+    assert 'data-slides="1"' in text(client, f"/wall/{link_made(ana, f'connection={two[1].pk}')}/?rotate=30")
+
+
 def test_a_link_never_shows_more_because_something_of_its_scope_is_gone(
     client: Client, ana: User, two: tuple[Connection, Connection]
 ) -> None:
@@ -267,6 +285,25 @@ def test_the_sentence_adds_up(viewer: Client) -> None:
     assert needed + int(more) == 20
     assert int(done) + int(unknown) == int(more)
     assert page.count('<li class="wrow') == 20
+
+
+def test_of_more_than_fits_the_rows_say_how_much_is_not_shown(
+    viewer: Client, two: tuple[Connection, Connection]
+) -> None:
+    for _ in range(30):
+        bad = batch_made(two[0], "failed")
+        Concern.objects.create(
+            connection=two[0], batch=bad, reason="failed_validation", opened_at=timezone.now(), evidence={}
+        )
+    late = two[1].batches.get(name="azure-1")
+    Concern.objects.create(
+        connection=two[1], batch=late, reason="window_nearly_over", opened_at=timezone.now(), evidence={}
+    )
+    page = text(viewer, "/wall/")
+    assert page.count('<li class="wrow') == 16 + 3
+    assert "+ 15 more need attention" in page
+    assert "3 more running" in page
+    assert "window nearly over" in page  # what can still be saved, though all others are worse
 
 
 def test_all_clear_says_the_time_the_last_and_the_number_watched(viewer: Client) -> None:
