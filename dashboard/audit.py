@@ -50,6 +50,8 @@ VERBS = {
     "person.reset": _("made a link for a new password of"),
     "person.second_factor": _("changed the second factor of"),
     "person.password": _("changed the password of"),
+    "person.connect": _("connected an account of the provider with"),
+    "person.disconnect": _("disconnected an account of the provider from"),
     "invitation.make": _("invited"),
     "invitation.renew": _("made a new link for the invitation of"),
     "invitation.revoke": _("revoked the invitation of"),

@@ -324,6 +324,8 @@ if ALLAUTH:
     }
     MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
     MFA_TOTP_ISSUER = "Batches"
+    MFA_TOTP_TOLERANCE = 1  # steps of 30 s, for phones that are a little late
+    MFA_ADAPTER = "dashboard.sign_on.Factors"
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]

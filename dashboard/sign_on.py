@@ -10,20 +10,23 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from allauth.socialaccount.providers.openid_connect.views import callback, login
+from allauth.socialaccount.signals import social_account_added, social_account_removed
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from requests import RequestException
 
+from dashboard import vault
 from dashboard.access import give_role, groups_in, role_for, role_of
 from dashboard.addresses import client_address
 from dashboard.audit import record
@@ -65,6 +68,12 @@ def keep_role(request: HttpRequest, user: User, role: str) -> None:
 @login_not_required
 def begin(request: HttpRequest, provider_id: str) -> HttpResponse:
     """To the provider's page; where to, it is asked first."""
+    if (
+        request.GET.get("process") == "connect"
+        and request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin"
+    ):
+        # Another site must not tie somebody's account here to an identity of its choice.
+        return redirect("socialaccount_connections")
     return said_if_failed(request, lambda: login(request, provider_id))
 
 
@@ -93,6 +102,20 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]
         user.backend = "dashboard.access.Roles"
         super().login(request, user)
         record(request, "session.sign_in", user.get_username())
+
+
+class Factors(DefaultMFAAdapter):  # type: ignore[misc]
+    """Secrets of second factors lie in the database as vendors' keys do: sealed."""
+
+    def encrypt(self, text: str) -> str:
+        return vault.seal(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Empty when no key of today opens it: then no code is right, and an admin can remove the factor."""
+        try:
+            return vault.unseal(encrypted_text)
+        except vault.KeyLost:
+            return ""
 
 
 class SignOn(DefaultSocialAccountAdapter):  # type: ignore[misc]
@@ -132,3 +155,9 @@ class SignOn(DefaultSocialAccountAdapter):  # type: ignore[misc]
 def note_second_factor(signal: Any, request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
     did = {id(authenticator_added): "added", id(authenticator_removed): "removed"}.get(id(signal), "made anew")
     record(request, "person.second_factor", user.get_username(), person=user, detail=f"{did}: {authenticator.type}")
+
+
+@receiver([social_account_added, social_account_removed])
+def note_connected(signal: Any, request: HttpRequest, **said: Any) -> None:
+    verb = "person.connect" if signal is social_account_added else "person.disconnect"
+    record(request, verb, request.user.get_username(), detail=settings.OIDC_NAME)

@@ -52,6 +52,7 @@ class Scope:
     connections: frozenset[int]
     condition: Q = field(default_factory=Q)
     is_searched: bool = False  # by words, so that finding nothing may be a mistake in them
+    has_ended: bool = True  # may hold batches that have ended, so that a day of none says something
 
     @property
     def is_whole(self) -> bool:

@@ -35,6 +35,7 @@ from dashboard.insight.series import HOUR
 from dashboard.insight.squares import MOST_SQUARES, SHAPES, bars, kind_of, squares
 from dashboard.middleware import by_token, polled_by, pulse_of, share_of, zones
 from dashboard.models import SavedView
+from dashboard.models.batch import Outcome
 from dashboard.templatetags.wall import need_state
 from dashboard.views.batch_list import Asked
 from dashboard.views.batches import is_htmx
@@ -105,7 +106,8 @@ def scope_of(query: QueryDict, taken: Pulse) -> Scope:
     condition = condition_of(asked.query) if asked.query else Q()
     if asked.outcomes:
         condition &= Q(outcome__in=asked.outcomes)
-    return Scope(connections, condition, is_searched=bool(asked.query))
+    has_ended = not asked.outcomes or set(asked.outcomes) != {Outcome.OPEN}
+    return Scope(connections, condition, is_searched=bool(asked.query), has_ended=has_ended)
 
 
 def boards_of(request: HttpRequest, taken: Pulse) -> list[Shown]:
@@ -176,7 +178,7 @@ def together_of(scopes: list[Scope]) -> Scope:
     either = Q()
     for scope in scopes:
         either |= Q(scope.condition, connection__in=scope.connections)
-    return Scope(connections, either, is_searched=True)
+    return Scope(connections, either, is_searched=True, has_ended=any(scope.has_ended for scope in scopes))
 
 
 # --- How it looks -----------------------------------------------------------------------------------------------------
@@ -297,7 +299,9 @@ def titled(drawn: Drawn, title: str) -> str:
 
 def rendered(taken: Pulse, shown: Shown, token: str) -> str:
     board = board_of(taken, shown.scope, timezone.now())
-    return render_to_string("wall/_board.html", context_of(board) | {"title": TITLE, "token": token})
+    return render_to_string(
+        "wall/_board.html", context_of(board) | {"title": TITLE, "token": token, "has_ended": shown.scope.has_ended}
+    )
 
 
 def context_of(board: Board) -> dict[str, Any]:

@@ -117,6 +117,12 @@ def test_whoever_the_provider_knows_comes_in_with_the_role_of_their_groups(place
     assert place.installation.rows("SELECT * FROM socialaccount_socialtoken") == []
     assert SECRET not in place.log.words()
     assert "code=" not in place.log.words()
+    # A link on another site must not tie this account to an identity of its choice; the page's own leads on.
+    window.goto(f"{place.url}/sign-in/provider/login/?process=connect")
+    expect(window).to_have_url(f"{place.url}/you/sign-on/")
+    window.get_by_role("link", name="the house").click()
+    expect(window).to_have_url(f"{place.url}/you/")
+    assert ("person.connect",) not in place.installation.rows("SELECT verb FROM dashboard_auditentry")
 
 
 def test_who_left_the_group_is_out_at_the_next_sign_on(place: Place, window: Page) -> None:
@@ -210,6 +216,10 @@ def test_a_second_factor_is_asked_for_once_somebody_has_one(place: Place, window
     window.get_by_label("Authenticator code").fill(code(secret))
     window.get_by_role("button", name="Activate").click()
     expect(window.get_by_role("main")).to_contain_text(re.compile(r"recovery codes", re.IGNORECASE))
+    kept = str(place.installation.rows("SELECT data FROM mfa_authenticator"))
+    assert "secret" in kept
+    assert secret not in kept, "sealed, as vendors' keys are"
+    assert "2 stored keys" in place.installation.manage("encryption_key", "--rotate")
     window.context.clear_cookies()
     noted = "SELECT actor, detail FROM dashboard_auditentry WHERE verb = 'person.second_factor' ORDER BY id"
     assert ("vic", "added: totp") in place.installation.rows(noted)

@@ -97,6 +97,12 @@ def test_while_everything_moves_a_board_is_drawn_now_and_then_for_links_of_any_n
     assert seen_of(fresh.text) != seen_of(kitchen)
 
 
+def test_a_board_of_what_runs_says_nothing_of_what_has_ended(viewer: Client) -> None:
+    wall_made(5)
+    assert "Last 24 h" in text(viewer, "/wall/")
+    assert "Last 24 h" not in text(viewer, "/wall/?status=running")
+
+
 def test_time_alone_changes_a_board_once_a_minute(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     wall_made(1)
     monkeypatch.setattr(time, "time", lambda: 1_795_000_000.0)

@@ -1,8 +1,10 @@
 """`manage.py encryption_key`: make a new encryption key, and put every stored vendor's key under the newest one."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from cryptography.fernet import Fernet
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from dashboard import vault
@@ -42,10 +44,32 @@ class Command(BaseCommand):
                 # Only if nobody entered another key in the meantime; that one is under the newest key already.
                 Connection.objects.filter(pk=connection.pk, **{field: sealed}).update(**{field: again})
                 done += 1
+        for person, is_lost in factors_resealed():
+            if is_lost:
+                lost.append(f"the second factor of {person}")
+            done += not is_lost
         self.stdout.write(f"{done} stored keys are now encrypted with the newest encryption key.")
         if lost:
             names = ", ".join(dict.fromkeys(lost))
             raise CommandError(
                 f"Not readable with any of DASHBOARD_ENCRYPTION_KEYS, and left as they were: {names}. Add the "
-                "encryption key that was used then and run this again, or enter the keys again on /connections/."
+                "encryption key that was used then and run this again, or enter the keys again on /connections/; a "
+                "second factor is removed on /people/."
             )
+
+
+def factors_resealed() -> Iterator[tuple[str, bool]]:
+    """Whose each second factor is, and whether its secret is lost."""
+    if not settings.ALLAUTH:
+        return
+    from allauth.mfa.models import Authenticator
+
+    for factor in Authenticator.objects.select_related("user"):
+        sealed = {name: factor.data[name] for name in ("secret", "seed") if name in factor.data}
+        try:
+            factor.data |= {name: vault.reseal(text) for name, text in sealed.items()}
+        except vault.KeyLost:
+            yield str(factor.user), True
+            continue
+        factor.save(update_fields=["data"])
+        yield str(factor.user), False
