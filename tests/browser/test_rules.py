@@ -136,6 +136,7 @@ NO_PAGES = {
     *("share-rotate", "share-revoke", "share-take-over"),
     *("connection-test", "connection-pause", "connection-restore", "logout", "healthz", "readyz", "robots"),
     *("invitation-renew", "invitation-revoke", "person-activate", "person-sign-out", "person-reset", "audit-export"),
+    "person-second-factor",
     *("you-look", "you-password", "you-sign-out"),
 }
 GROUPS = {

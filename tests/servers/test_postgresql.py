@@ -25,7 +25,15 @@ def test_what_holds_on_postgresql_alone(server: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "suite",
-    ["tests/sync", "tests/test_tasks.py", "tests/insight/test_search.py", "tests/insight/test_series.py"],
+    [
+        "tests/sync",
+        "tests/test_tasks.py",
+        "tests/test_audit.py",
+        "tests/test_limits.py",
+        "tests/insight/test_board.py",
+        "tests/insight/test_search.py",
+        "tests/insight/test_series.py",
+    ],
 )
 def test_the_suite_passes_on_postgresql(server: str, tmp_path: Path, suite: str) -> None:
     assert (REPO / suite).exists()
