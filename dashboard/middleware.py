@@ -38,18 +38,15 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from dashboard.access import SEE
-from dashboard.addresses import Address, address_in
-from dashboard.addresses import client_address as client_address  # also by this name, by which others know it
+from dashboard.addresses import Address, address_in, client_address
 from dashboard.insight.pulse import Pulse, pulse
 from dashboard.models import Share, User
 from dashboard.models.connection import Visible, visible_connections
 from dashboard.sharing import Opened, door
-from dashboard.sharing.door import OPENED, NoShare, by_token, share_of
+from dashboard.sharing.door import OPENED
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
-
-__all__ = ["OPENED", "NoShare", "by_token", "share_of"]  # of the door for links
 
 type View = Callable[..., HttpResponseBase]
 type GetResponse = Callable[[HttpRequest], HttpResponseBase]

@@ -15,6 +15,7 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern, set_script_prefix
 
 from dashboard import middleware
+from dashboard.addresses import client_address
 from dashboard.models import Connection, User
 from dashboard.urls import urlpatterns
 from tests.cast import PASSWORD, ClientOf
@@ -78,7 +79,7 @@ def test_the_client_is_the_rightmost_address_that_is_no_proxy_of_ours(
     settings: LazySettings, peer: str, forwarded: str, client: str
 ) -> None:
     request = through(settings, "10.0.0.0/8", REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=forwarded)
-    assert middleware.client_address(request) == client
+    assert client_address(request) == client
 
 
 def test_a_trusted_proxy_says_scheme_and_host(settings: LazySettings) -> None:

@@ -1,12 +1,12 @@
 """About this installation itself: its running parts, and the one-time links that let people in."""
 
-import hashlib
-import secrets
 from datetime import datetime, timedelta
 from typing import Self
 
 from django.db import models
 from django.utils import timezone
+
+from dashboard.models.link import Link
 
 LINK_LIFE = timedelta(hours=24)
 
@@ -37,10 +37,9 @@ class SignInLinkQuerySet(models.QuerySet["SignInLink"]):
         return self.filter(used_at=None, made_at__gt=(now or timezone.now()) - LINK_LIFE)
 
 
-class SignInLink(models.Model):
+class SignInLink(Link):
     """A link that works once. Only its hash is stored."""
 
-    token_hash = models.CharField(max_length=64, unique=True)
     made_at = models.DateTimeField(default=timezone.now)
     used_at = models.DateTimeField(null=True)
 
@@ -52,16 +51,13 @@ class SignInLink(models.Model):
     @classmethod
     def make(cls) -> str:
         """A new token of 256 bits, shown this once. Earlier unused links stop working."""
-        token = secrets.token_urlsafe(32)
         cls.objects.filter(used_at=None).delete()
-        cls.objects.create(token_hash=cls.hash(token))
+        link = cls()
+        token = link.new_token()
+        link.save()
         return token
 
     @classmethod
     def use(cls, token: str) -> bool:
         """True for exactly one caller: claimed by compare-and-set."""
         return bool(cls.objects.usable().filter(token_hash=cls.hash(token)).update(used_at=timezone.now()))
-
-    @staticmethod
-    def hash(token: str) -> str:
-        return hashlib.sha256(token.encode()).hexdigest()

@@ -3,8 +3,6 @@
 With a person it makes nobody: whoever has it chooses that person's new password.
 """
 
-import hashlib
-import secrets
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +11,7 @@ from django.db import models
 from django.utils import timezone
 
 from dashboard.models.connection import Connection
+from dashboard.models.link import Link
 
 if TYPE_CHECKING:
     from dashboard.models.user import User
@@ -30,10 +29,9 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         self.usable().filter(person=person).update(revoked_at=timezone.now())
 
 
-class Invitation(models.Model):
+class Invitation(Link):
     """A link that works once. Only its hash is stored."""
 
-    token_hash = models.CharField(max_length=64, unique=True)
     email = models.EmailField(default="", blank=True)  # where it was sent; empty: the link was given by hand
     role = models.CharField(max_length=16, blank=True)
     is_limited = models.BooleanField(default=False)  # to `connections`
@@ -59,11 +57,9 @@ class Invitation(models.Model):
         return self.person.get_username() if self.person else self.email or f"somebody, as {self.role}"
 
     def new_token(self) -> str:
-        """A token of 256 bits, to be shown this once; it lasts from now on, and the one before it works no more."""
-        token = secrets.token_urlsafe(32)
-        self.token_hash = self.hash(token)
+        """As of any link; this one lasts from now on."""
         self.expires_at = timezone.now() + (RESET_LIFE if self.person_id else INVITATION_LIFE)
-        return token
+        return super().new_token()
 
     @classmethod
     def use(cls, token: str) -> "Invitation | None":
@@ -73,7 +69,3 @@ class Invitation(models.Model):
         if not found.usable(now).update(used_at=now):
             return None
         return found.select_related("person").get()
-
-    @staticmethod
-    def hash(token: str) -> str:
-        return hashlib.sha256(token.encode()).hexdigest()

@@ -1,7 +1,5 @@
 """Links that show one thing to whoever has them: a wall, a filtered list, one batch."""
 
-import hashlib
-import secrets
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl
@@ -14,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from dashboard.models.batch import Batch
 from dashboard.models.connection import Visible, visible_connections
+from dashboard.models.link import Link
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -34,7 +33,7 @@ class ShareQuerySet(models.QuerySet["Share"]):
         return self.filter(made_by=user.pk) if user.pk and user.has_perm("dashboard.add_share") else self.none()
 
 
-class Share(models.Model):
+class Share(Link):
     """A link and what it shows. It may see what its maker may see now, and of that only its scope; it may do nothing.
 
     The token is shown once and stored hashed.
@@ -50,7 +49,6 @@ class Share(models.Model):
     # Of a wall and of a list: the query string of the list, as saved views keep it (saved_view.kept_of).
     query = models.TextField(default="", blank=True)
     batch = models.ForeignKey(Batch, on_delete=models.CASCADE, null=True, blank=True, related_name="shares")
-    token_hash = models.CharField(max_length=64, unique=True)
     token_made_at = models.DateTimeField(default=timezone.now)
     password = models.CharField(max_length=128, default="", blank=True)  # hashed as people's are; empty: none
     frames = models.BooleanField(default=False)  # of a wall: may stand in pages of DASHBOARD_FRAME_ANCESTORS
@@ -97,11 +95,5 @@ class Share(models.Model):
         return f"link {self.pk}: "
 
     def new_token(self) -> str:
-        """A token of 256 bits, to be shown this once; the one before it stops working when this row is saved."""
-        token = secrets.token_urlsafe(32)
-        self.token_hash, self.token_made_at = self.hash(token), timezone.now()
-        return token
-
-    @staticmethod
-    def hash(token: str) -> str:
-        return hashlib.sha256(token.encode()).hexdigest()
+        self.token_made_at = timezone.now()
+        return super().new_token()

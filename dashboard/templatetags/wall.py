@@ -96,10 +96,6 @@ def need_state(need: Need) -> str:
     return "risk" if need.reason == AT_RISK else STATES[Reason(need.reason)]
 
 
-def need_icon(need: Need) -> str:
-    return icon(f"st-{need_state(need)}")
-
-
 @register.filter
 def long_words(need: Need) -> str:
     """With room for a line of its own."""
@@ -114,11 +110,6 @@ def long_words(need: Need) -> str:
     if need.reason in (Reason.CONNECTION_FAILING, Reason.SYNC_STALE):
         return _("%(why)s since %(time)s") % {"why": need_words(need), "time": at_words(need.since)}
     return in_short(need.reason, need.evidence, at_words)
-
-
-@register.simple_tag
-def ended_words(batch: Batch) -> str:
-    return masked(amid(in_words(batch)))
 
 
 # --- The head ---------------------------------------------------------------------------------------------------------

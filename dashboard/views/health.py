@@ -18,8 +18,9 @@ from django.views.decorators.http import require_safe
 from kombu.transport import virtual
 
 from dashboard.celery import app
-from dashboard.middleware import WHO, NoRole, NoShare, suit
+from dashboard.middleware import WHO, NoRole, suit
 from dashboard.models import Part
+from dashboard.sharing import NoShare
 
 BROKER_SECONDS = 2.0
 BROKER_REMEMBERED = 5.0

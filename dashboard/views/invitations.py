@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import auth, messages
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import SetPasswordForm, UserCreationForm, UsernameField
+from django.contrib.auth.forms import SetPasswordForm
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -30,7 +30,7 @@ from dashboard.middleware import forget_person
 from dashboard.models import Invitation, User
 from dashboard.views.health import not_allowed
 from dashboard.views.people import RightsForm, for_acting_admins, may_reset, names_seen, sees_words
-from dashboard.views.sign_in import minutes_to_wait
+from dashboard.views.sign_in import NewPersonForm, minutes_to_wait
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +38,8 @@ log = logging.getLogger(__name__)
 GUESSED = {"username": "(a link)"}
 
 if TYPE_CHECKING:
-    NewUserForm = UserCreationForm[User]
     NewPasswordForm = SetPasswordForm[User]
 else:
-    NewUserForm = UserCreationForm
     NewPasswordForm = SetPasswordForm
 
 
@@ -177,22 +175,6 @@ def mail_of(request: HttpRequest, invitation: Invitation, link: str) -> tuple[st
 
 
 # --- Used -------------------------------------------------------------------------------------------------------------
-
-
-class NewPersonForm(NewUserForm):
-    class Meta:
-        model = User
-        fields = ("username",)
-        field_classes = {"username": UsernameField}  # with the hints that password managers go by
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.label_suffix = ""
-        self.fields["username"].label = _("Name to sign in with")
-        self.fields["username"].help_text = ""
-        self.fields["password1"].help_text = _("At least 8 characters, and not one of the common passwords.")
-        self.fields["password2"].label = _("Password, once more")
-        self.fields["password2"].help_text = ""
 
 
 class ResetForm(NewPasswordForm):

@@ -20,9 +20,9 @@ from dashboard.audit import record
 from dashboard.insight.batch_files import files_of
 from dashboard.insight.privacy import masked
 from dashboard.insight.pulse import Pulse
-from dashboard.middleware import by_token, polled, pulse_of, share_of
+from dashboard.middleware import polled, pulse_of
 from dashboard.models import Batch, ErrorGroup, Share
-from dashboard.sharing import door, guessing
+from dashboard.sharing import by_token, door, guessing, share_of
 from dashboard.views.batch import so_far
 from dashboard.views.batch_errors import groups_of, reads_of
 from dashboard.views.batch_list import Asked, Cursor, page_of

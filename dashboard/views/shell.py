@@ -17,9 +17,10 @@ from dashboard.access import AUDIT, CANCEL, CONNECT, LINK, PEOPLE, ROLE_NAMES, S
 from dashboard.insight.causes import cause_of
 from dashboard.insight.pulse import Beat, Pulse, is_silent
 from dashboard.insight.ticks import ticks
-from dashboard.middleware import OPENED, pulse_of
+from dashboard.middleware import pulse_of
 from dashboard.models import Connection, Part, SavedView
 from dashboard.models.saved_view import kept_of
+from dashboard.sharing.door import OPENED
 from dashboard.templatetags.batches import number
 from dashboard.templatetags.times import clock_words
 from dashboard.views.concern_line import needs_of

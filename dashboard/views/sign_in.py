@@ -122,7 +122,7 @@ else:
     NewUserForm = UserCreationForm
 
 
-class FirstAdminForm(NewUserForm):
+class NewPersonForm(NewUserForm):
     class Meta:
         model = User
         fields = ("username",)
@@ -150,7 +150,7 @@ def first(request: HttpRequest) -> HttpResponse:
     elif not SignInLink.objects.usable().filter(token_hash=SignInLink.hash(token)).exists():
         response = render(request, "sign_in/spent.html", {"has_admin": False}, status=410)
     else:
-        form = FirstAdminForm(request.POST or None)
+        form = NewPersonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             admin = make_first_admin(request, form, token)
             if admin is None:
@@ -166,7 +166,7 @@ def first(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def make_first_admin(request: HttpRequest, form: FirstAdminForm, token: str) -> User | None:
+def make_first_admin(request: HttpRequest, form: NewPersonForm, token: str) -> User | None:
     """The new admin; None for whoever comes second with the same link."""
     with transaction.atomic():
         if not SignInLink.use(token):

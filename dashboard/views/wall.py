@@ -33,9 +33,10 @@ from dashboard.insight.pulse import Pulse
 from dashboard.insight.search_conditions import condition_of
 from dashboard.insight.series import HOUR
 from dashboard.insight.squares import MOST_SQUARES, SHAPES, bars, kind_of, squares
-from dashboard.middleware import by_token, polled_by, pulse_of, share_of, zones
+from dashboard.middleware import polled_by, pulse_of, zones
 from dashboard.models import SavedView
 from dashboard.models.batch import Outcome
+from dashboard.sharing import by_token, share_of
 from dashboard.templatetags.wall import need_state
 from dashboard.views.batch_list import Asked
 from dashboard.views.batches import is_htmx
